@@ -29,14 +29,17 @@ typedef struct rmq_decode_options {
 /* Decodes all records of `body` (inner batches are unwrapped, bodies checked and decompressed).
  * `frame` (may be NULL if `body` outlives the batch) is referenced by the batch. A record whose
  * body fails its check is kept, with body_status set: only a broken record structure fails the
- * call. Errors: PROTO (with the offset of the broken record), NOMEM, FULL. */
+ * call. With a topic given, records of another topic or queue and offsets that do not rise are
+ * PROTO, too. Errors: PROTO (with the place of the broken record), NOMEM, FULL (all bodies together
+ * pass max_batch_bytes: ask for fewer messages; a body that passes it alone gets body_status FULL).
+ */
 RMQ_MUST_CHECK rmq_status rmq_batch_decode(rmq_slice body, rmq_frame *frame,
                                            const rmq_decode_options *options, rmq_batch **out_batch,
                                            rmq_error *err);
 
 /* Appends one record with the message's fields, exactly as a broker stores it (body as given:
  * compressed if sys_flag says so). Body CRC is computed. v2 is used for topics longer than 127
- * bytes. If out_size is not NULL it gets the record's size. */
+ * bytes. `out` fails with FULL if a length does not fit its field. */
 void rmq_record_encode(const rmq_message *message, rmq_buf *out);
 
 /* Appends one member of the inner batch encoding (request body of a batch send): facts 5.6. */
