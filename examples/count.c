@@ -1,38 +1,30 @@
-/* Counts a topic's messages, batch by batch: count TOPIC CHECKPOINT */
+/* Counts a topic's messages, batch by batch, each once: count NAMESRV TOPIC */
 #include <mill/stream.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static rmq_status print_count(const mill_batch *batch, mill_dataset *rows, void *ctx,
                               rmq_error *err)
 {
-    uint64_t count = 0;
-    (void)ctx;
-    rmq_status status = mill_count(rows, &count, err);
-    printf("batch %lld: %llu messages\n", (long long)mill_batch_id(batch),
-           (unsigned long long)count);
+    rmq_status status = mill_count(rows, ctx, err);
+    printf("batch %ld: %lu messages\n", mill_batch_id(batch), *(uint64_t *)ctx);
     return status;
 }
 
 int main(int argc, char **argv)
 {
-    rmq_error err = {.text = "usage: count TOPIC CHECKPOINT", .status = RMQ_INVAL};
+    rmq_error err = {0};
+    uint64_t count = 0;
     mill_context *context = NULL;
     mill_streaming_context *stream = NULL;
-    mill_streaming_config config = {
-        .struct_size = sizeof(config), .name = "count", .checkpoint = argc > 2 ? argv[2] : NULL};
-    mill_direct_config direct = {.struct_size = sizeof(direct), .topics = argv[1]};
-    direct.client = (rmq_client_config){.struct_size = sizeof(rmq_client_config),
-                                        .namesrv = getenv("MILLRACE_NAMESRV")};
-    bool ok = argc > 2 && mill_context_new(NULL, &context, &err) == RMQ_OK &&
-              mill_streaming_context_new(context, &config, &stream, &err) == RMQ_OK &&
-              mill_foreach_batch(mill_direct_stream(stream, &direct, &err), print_count, NULL,
-                                 &err) == RMQ_OK &&
-              mill_streaming_start(stream, &err) == RMQ_OK &&
-              mill_streaming_await(stream, -1, &err) == RMQ_OK;
-    if (!ok)
+    mill_streaming_config config = {sizeof(config), "count", "count.checkpoint"};
+    mill_direct_config direct = {sizeof(direct), .client = {sizeof(rmq_client_config), argv[1]}};
+    direct.topics = argc == 3 ? argv[2] : NULL;
+    if (mill_context_new(NULL, &context, &err) ||
+        mill_streaming_context_new(context, &config, &stream, &err) ||
+        mill_foreach_batch(mill_direct_stream(stream, &direct, &err), print_count, &count, &err) ||
+        mill_streaming_start(stream, &err) || mill_streaming_await(stream, -1, &err))
         fprintf(stderr, "count: %s\n", err.text);
     mill_streaming_context_free(stream);
     mill_context_free(context);
-    return ok ? 0 : 1;
+    return err.status != RMQ_OK;
 }
