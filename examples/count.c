@@ -16,12 +16,12 @@ int main(int argc, char **argv)
     uint64_t count = 0;
     mill_context *context = NULL;
     mill_streaming_context *stream = NULL;
-    mill_streaming_config config = {sizeof(config), "count", "count.checkpoint"};
-    mill_direct_config direct = {sizeof(direct), .client = {sizeof(rmq_client_config), argv[1]}};
-    direct.topics = argc == 3 ? argv[2] : NULL;
+    mill_streaming_config config = {sizeof(config), .name = "count",
+                                    .checkpoint = "count.checkpoint"};
+    mill_direct_config from = {sizeof(from), .topics = argv[argc - 1], .client.namesrv = argv[1]};
     if (mill_context_new(NULL, &context, &err) ||
         mill_streaming_context_new(context, &config, &stream, &err) ||
-        mill_foreach_batch(mill_direct_stream(stream, &direct, &err), print_count, &count, &err) ||
+        mill_foreach_batch(mill_direct_stream(stream, &from, &err), print_count, &count, &err) ||
         mill_streaming_start(stream, &err) || mill_streaming_await(stream, -1, &err))
         fprintf(stderr, "count: %s\n", err.text);
     mill_streaming_context_free(stream);

@@ -83,7 +83,7 @@ typedef enum mill_on_data_loss {
 typedef struct mill_direct_config {
     size_t struct_size;
     const char *name;         /* of the source; default "direct" */
-    rmq_client_config client; /* how to reach the brokers; struct_size 0: all defaults */
+    rmq_client_config client; /* how to reach the brokers; its struct_size may be 0 */
     const char *topics;       /* "OrderTopic" or "A,B" */
     const char *group;        /* told the offsets after each batch, so that ordinary tools show lag;
                                  default: the        job's name */
