@@ -16,8 +16,7 @@ int main(int argc, char **argv)
     uint64_t count = 0;
     mill_context *context = NULL;
     mill_streaming_context *stream = NULL;
-    mill_streaming_config config = {sizeof(config), .name = "count",
-                                    .checkpoint = "count.checkpoint"};
+    mill_streaming_config config = {sizeof(config), .name = "count", .checkpoint = "counted"};
     mill_direct_config from = {sizeof(from), .topics = argv[argc - 1], .client.namesrv = argv[1]};
     if (mill_context_new(NULL, &context, &err) ||
         mill_streaming_context_new(context, &config, &stream, &err) ||
