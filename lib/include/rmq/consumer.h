@@ -33,6 +33,8 @@ typedef struct rmq_reader_config {
     void (*on_ready)(void *ctx); /* called on the loop thread when rmq_reader_next would no longer
                                     return AGAIN; must not block nor call the reader. May be NULL */
     void *on_ready_ctx;
+    bool allow_gaps; /* missing offsets are passed over (compacted topics). Without it, and without
+                        a filter, they are DATA_LOSS */
 } rmq_reader_config;
 
 #define RMQ_READER_CONFIG_INIT                                                                     \

@@ -1,0 +1,127 @@
+/* Retrying for ever, politely.
+ *
+ * Pauses double from 100 ms to the client's reconnect_max_ms, each with a quarter of chance, so
+ * that thousands of queues don't come back in step. The first failure and the recovery are logged,
+ * what lies between is not.
+ *
+ * Some answers would be fatal if true ("your offset lies beyond my end", "no such queue"), but a
+ * broker that has just come back says them for a moment, too. These are doubted: asked again for
+ * some seconds before they are believed. */
+#include "pull_trouble.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FIRST_BACKOFF_MS 100
+#define DOUBT_PAUSE_MS 200
+#define DOUBT_NS (4 * INT64_C(1000000000))
+#define FIRST_IDLE_MS 20
+#define MAX_IDLE_MS 1000
+
+static void pause_over(rmq_timer *timer)
+{
+    rmq_pull_trouble *trouble = (rmq_pull_trouble *)(void *)timer; /* its first field */
+    trouble->paused = false;
+    trouble->again(trouble->ctx);
+}
+
+rmq_status rmq_pull_trouble_init(rmq_pull_trouble *trouble, rmq_error *err)
+{
+    trouble->random = (uint64_t)rmq_clock_monotonic_ns() ^ (uint64_t)(uintptr_t)trouble;
+    return rmq_timer_init(&trouble->timer, rmq_client_loop(trouble->client), pause_over, err);
+}
+
+void rmq_pull_trouble_deinit(rmq_pull_trouble *trouble)
+{
+    rmq_timer_deinit(&trouble->timer);
+}
+
+static void pause_for(rmq_pull_trouble *trouble, int64_t delay_ms)
+{
+    trouble->random = trouble->random * 6364136223846793005u + 1442695040888963407u;
+    int64_t spread =
+        delay_ms / 2 > 0 ? (int64_t)((trouble->random >> 33) % (uint64_t)(delay_ms / 2)) : 0;
+    trouble->paused = true;
+    rmq_timer_set(&trouble->timer, delay_ms * 3 / 4 + spread);
+}
+
+static void tell(rmq_pull_trouble *trouble, const char *text)
+{
+    bool first = trouble->text[0] == '\0';
+    if (strncmp(trouble->text, text, sizeof(trouble->text) - 1) == 0)
+        return;
+    snprintf(trouble->text, sizeof(trouble->text), "%s", text);
+    if (first)
+        rmq_client_log(trouble->client, RMQ_LOG_WARN, "reader", "%s: %s; retrying",
+                       trouble->queue_name, trouble->text);
+    trouble->changed(trouble->ctx, trouble->text);
+}
+
+void rmq_pull_trouble_begin(rmq_pull_trouble *trouble, const char *text)
+{
+    tell(trouble, text);
+    if (trouble->paused)
+        return;
+    int64_t longest = rmq_client_settings(trouble->client)->reconnect_max_ms;
+    int64_t next = trouble->backoff_ms > 0 ? trouble->backoff_ms * 2 : FIRST_BACKOFF_MS;
+    trouble->backoff_ms = next < longest ? next : longest;
+    pause_for(trouble, trouble->backoff_ms);
+}
+
+bool rmq_pull_trouble_doubt(rmq_pull_trouble *trouble, const char *text)
+{
+    int64_t now_ns = rmq_clock_monotonic_ns();
+    if (trouble->doubt_since_ns == 0)
+        trouble->doubt_since_ns = now_ns;
+    if (now_ns - trouble->doubt_since_ns >= DOUBT_NS)
+        return true;
+    tell(trouble, text);
+    if (!trouble->paused) {
+        if (trouble->backoff_ms == 0)
+            trouble->backoff_ms = FIRST_BACKOFF_MS;
+        pause_for(trouble, DOUBT_PAUSE_MS);
+    }
+    return false;
+}
+
+void rmq_pull_trouble_no_doubt(rmq_pull_trouble *trouble)
+{
+    trouble->doubt_since_ns = 0;
+}
+
+void rmq_pull_trouble_idle(rmq_pull_trouble *trouble)
+{
+    if (trouble->paused)
+        return;
+    trouble->idle_ms = trouble->idle_ms > 0 ? trouble->idle_ms * 2 : FIRST_IDLE_MS;
+    if (trouble->idle_ms > MAX_IDLE_MS)
+        trouble->idle_ms = MAX_IDLE_MS;
+    pause_for(trouble, trouble->idle_ms);
+}
+
+static void forget(rmq_pull_trouble *trouble)
+{
+    trouble->idle_ms = 0;
+    trouble->doubt_since_ns = 0;
+    if (trouble->paused)
+        rmq_timer_clear(&trouble->timer);
+    trouble->paused = false;
+    trouble->backoff_ms = 0;
+}
+
+void rmq_pull_trouble_stop(rmq_pull_trouble *trouble)
+{
+    forget(trouble);
+    trouble->text[0] = '\0';
+}
+
+void rmq_pull_trouble_over(rmq_pull_trouble *trouble)
+{
+    forget(trouble);
+    if (trouble->text[0] == '\0')
+        return;
+    trouble->text[0] = '\0';
+    rmq_client_log(trouble->client, RMQ_LOG_WARN, "reader", "%s: reading again",
+                   trouble->queue_name);
+    trouble->changed(trouble->ctx, "");
+}
