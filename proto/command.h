@@ -43,7 +43,8 @@ typedef struct rmq_command {
     size_t n_fields;
     size_t fields_capacity;
     rmq_slice body;
-    void *scratch; /* decoded strings and field values made by the setters */
+    void *scratch;     /* decoded strings, and copies made by the setters */
+    rmq_status failed; /* of a setter; told by encode */
 } rmq_command;
 
 /* A request or response to be filled: code, our language and version, flag 0. */
@@ -57,20 +58,24 @@ void rmq_command_deinit(rmq_command *command);
 RMQ_MUST_CHECK rmq_status rmq_command_decode(const rmq_frame *frame, rmq_command *out_command,
                                              rmq_error *err);
 
-/* Appends the whole frame (length word, header, body) to `out`. Errors: PROTO (code or a length
- * does not fit the binary header), NOMEM, FULL. Binary: fields with an empty value are left out,
- * since servers read them as null. */
+/* Appends the whole frame (length word, header, body) to `out`. On failure `out` holds what it held
+ * before and can go on. Errors: PROTO (code, version or a length does not fit the header), NOMEM,
+ * FULL (the cap of `out`, or more than RMQ_MAX_EXT_FIELDS set). Binary: fields with an empty value
+ * are left out, since servers read them as null. */
 RMQ_MUST_CHECK rmq_status rmq_command_encode(const rmq_command *command, int serialization,
                                              rmq_buf *out, rmq_error *err);
 
-/* Setters for an outgoing command. Values are copied. A failed allocation is reported by encode. */
+/* Setters for an outgoing command. Keys and values are copied; a key that is there already gets the
+ * new value; a NULL string leaves the field (the remark) as it is. A failed allocation is reported
+ * by encode. */
 void rmq_command_set(rmq_command *command, const char *key, const char *value);
 void rmq_command_set_slice(rmq_command *command, const char *key, rmq_slice value);
 void rmq_command_set_int(rmq_command *command, const char *key, int64_t value);
 void rmq_command_set_bool(rmq_command *command, const char *key, bool value);
 void rmq_command_set_remark(rmq_command *command, const char *remark);
 
-/* Getters for a received one. Absent or malformed: false, `out_value` untouched. */
+/* Getters. Absent or malformed: false, `out_value` untouched. Of fields with the same key the last
+ * counts. */
 bool rmq_command_get(const rmq_command *command, const char *key, rmq_slice *out_value);
 bool rmq_command_get_int64(const rmq_command *command, const char *key, int64_t *out_value);
 bool rmq_command_get_int32(const rmq_command *command, const char *key, int32_t *out_value);
@@ -79,7 +84,13 @@ bool rmq_command_get_bool(const rmq_command *command, const char *key, bool *out
 bool rmq_command_is_response(const rmq_command *command);
 bool rmq_command_is_oneway(const rmq_command *command);
 
-/* The two header codecs, called by decode and encode only. */
+/* Appends a field as the decoders do: key and value are borrowed, and a key may come twice. Errors:
+ * PROTO (more than RMQ_MAX_EXT_FIELDS), NOMEM. */
+RMQ_MUST_CHECK rmq_status rmq_command_add_field(rmq_command *command, rmq_slice key,
+                                                rmq_slice value, rmq_error *err);
+
+/* The two header codecs, called by decode and encode only. decode fills an initialised command and
+ * may leave fields in it on failure. */
 RMQ_MUST_CHECK rmq_status rmq_header_json_decode(rmq_slice header, rmq_command *out_command,
                                                  rmq_error *err);
 RMQ_MUST_CHECK rmq_status rmq_header_json_encode(const rmq_command *command, rmq_buf *out,
