@@ -33,7 +33,8 @@ typedef struct rmq_heartbeat {
 
 RMQ_MUST_CHECK rmq_status rmq_heartbeat_encode(const rmq_heartbeat *heartbeat, rmq_buf *out,
                                                rmq_error *err);
-/* Strings are copied; rmq_heartbeat_deinit frees them. Errors: PROTO, FULL (more than 10,000
+/* Strings are copied; rmq_heartbeat_deinit frees them. What a client may leave out has the Java
+ * client's default, so that no string is NULL. Errors: PROTO, FULL (more than 10,000
  * entries), NOMEM. */
 RMQ_MUST_CHECK rmq_status rmq_heartbeat_decode(rmq_slice body, rmq_heartbeat *out_heartbeat,
                                                rmq_error *err);
@@ -61,6 +62,8 @@ void rmq_lock_request_deinit(rmq_lock_request *request);
 /* {"lockOKMQSet":[...]} */
 RMQ_MUST_CHECK rmq_status rmq_lock_response_decode(rmq_slice body, rmq_lock_queue **out_queues,
                                                    size_t *out_count, rmq_error *err);
+RMQ_MUST_CHECK rmq_status rmq_lock_response_encode(const rmq_lock_queue *queues, size_t n_queues,
+                                                   rmq_buf *out, rmq_error *err);
 void rmq_lock_queues_free(rmq_lock_queue *queues, size_t count);
 
 /* {"consumerIdList":[...]} of 38. Free with rmq_topic_list_free. */

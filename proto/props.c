@@ -140,25 +140,33 @@ static rmq_slice trimmed(const char *start, const char *end)
     return (rmq_slice){start, (size_t)(end - start)};
 }
 
+bool rmq_tags_next(rmq_slice expression, size_t *position, rmq_slice *out_tag)
+{
+    while (*position < expression.len) {
+        const char *at = expression.data + *position;
+        const char *end = expression.data + expression.len;
+        const char *separator = memmem(at, (size_t)(end - at), "||", 2);
+        *position = separator != NULL ? (size_t)(separator + 2 - expression.data) : expression.len;
+        rmq_slice tag = trimmed(at, separator != NULL ? separator : end);
+        if (tag.len > 0) {
+            *out_tag = tag;
+            return true;
+        }
+    }
+    return false;
+}
+
 bool rmq_tag_matches(rmq_slice expression, rmq_slice tags)
 {
-    if (expression.len == 0 || rmq_slice_equals(expression, "*"))
+    if (rmq_slice_equals(expression, "*"))
         return true;
+    size_t position = 0;
     bool any_tag = false;
-    const char *at = expression.data;
-    const char *end = expression.data + expression.len;
-    while (at <= end) {
-        const char *separator = memmem(at, (size_t)(end - at), "||", 2);
-        const char *stop = separator != NULL ? separator : end;
-        rmq_slice wanted = trimmed(at, stop);
-        if (wanted.len > 0) {
-            any_tag = true;
-            if (wanted.len == tags.len && memcmp(wanted.data, tags.data, tags.len) == 0)
-                return true;
-        }
-        if (separator == NULL)
-            break;
-        at = separator + 2;
+    rmq_slice wanted;
+    while (rmq_tags_next(expression, &position, &wanted)) {
+        any_tag = true;
+        if (wanted.len == tags.len && memcmp(wanted.data, tags.data, tags.len) == 0)
+            return true;
     }
     return !any_tag;
 }

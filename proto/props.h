@@ -28,6 +28,10 @@ RMQ_MUST_CHECK rmq_status rmq_props_append(rmq_buf *block, const char *name, rmq
 /* Java's String.hashCode over the UTF-16 units of UTF-8 text: the tags code. Protocol facts 5.9. */
 int32_t rmq_tag_hash(rmq_slice tag);
 
+/* Walks the tags of "A || B", blanks around them cut off, empty ones passed over: set *position to
+ * 0; false at the end. */
+bool rmq_tags_next(rmq_slice expression, size_t *position, rmq_slice *out_tag);
+
 /* Whether `tags` (TAGS of a message) is in `expression`: "*", empty, or "A || B". By string, not by
  * hash. */
 bool rmq_tag_matches(rmq_slice expression, rmq_slice tags);
