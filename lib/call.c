@@ -268,6 +268,18 @@ int32_t rmq_peer_version(rmq_client *client, const char *address)
     return peer != NULL ? peer->version : 0;
 }
 
+rmq_status rmq_answer_keep(rmq_answer *answer, rmq_answer **out_kept, rmq_error *err)
+{
+    rmq_answer *kept = rmq_malloc(sizeof(*kept));
+    if (kept == NULL)
+        return rmq_error_set(err, RMQ_NOMEM, "no memory for an answer");
+    *kept = *answer;
+    rmq_frame_ref(kept->frame);
+    rmq_command_init(&answer->command, kept->command.code);
+    *out_kept = kept;
+    return RMQ_OK;
+}
+
 /* ---- waiting for an answer ---- */
 
 typedef struct sync_call {
@@ -287,17 +299,9 @@ static void on_sync_done(void *ctx, const rmq_call_outcome *outcome)
         rmq_future_set(&sync->future, outcome->status, outcome->err, NULL);
         return;
     }
-    rmq_answer *kept = rmq_malloc(sizeof(*kept));
-    if (kept == NULL) {
-        rmq_error_set(&error, RMQ_NOMEM, "no memory for an answer");
-        rmq_future_set(&sync->future, RMQ_NOMEM, &error, NULL);
-        return;
-    }
-    /* The command moves over; what stays behind is an empty one. */
-    *kept = *outcome->answer;
-    rmq_frame_ref(kept->frame);
-    rmq_command_init(&outcome->answer->command, kept->command.code);
-    rmq_future_set(&sync->future, RMQ_OK, NULL, kept);
+    rmq_answer *kept = NULL;
+    rmq_status status = rmq_answer_keep(outcome->answer, &kept, &error);
+    rmq_future_set(&sync->future, status, &error, kept);
 }
 
 static void run_sync_call(rmq_task *task)

@@ -55,6 +55,10 @@ RMQ_MUST_CHECK rmq_status rmq_call_sync(rmq_client *client, const char *address,
                                         rmq_command *request, int64_t timeout_ms,
                                         rmq_answer **out_answer, rmq_error *err);
 void rmq_answer_free(rmq_answer *answer);
+/* In a completion: makes the answer the caller's (rmq_answer_free). The decoded command moves over,
+ * and what the completion was given is empty afterwards. Errors: NOMEM. */
+RMQ_MUST_CHECK rmq_status rmq_answer_keep(rmq_answer *answer, rmq_answer **out_kept,
+                                          rmq_error *err);
 
 /* Turns a response code other than 0 into a status with a text that names the request, the code by
  * name and number, the address and the remark: AUTH for 16 and 4.x's AclException, NOT_FOUND for

@@ -1,9 +1,9 @@
 /* Defaults and validation of rmq_client_config, driven by one table: a line per field with its
  * kind, its default and its limits. What one field says about another is checked after the walk.
- *
- * A config of an older program is shorter than ours: what it lacks is default. A longer one comes
- * from a newer program: it is accepted only if all that we don't know is zero. */
+ */
 #include "config.h"
+
+#include "sized_struct.h"
 
 #include <openssl/crypto.h>
 #include <string.h>
@@ -56,27 +56,6 @@ static const field_rule fields[] = {
     FIELD(log_level, FIELD_LEVEL, RMQ_LOG_WARN, RMQ_LOG_ERROR, RMQ_LOG_TRACE),
 };
 #define N_FIELDS (sizeof(fields) / sizeof(fields[0]))
-
-static rmq_status copy_sized(const rmq_client_config *given, rmq_client_config *out_config,
-                             rmq_error *err)
-{
-    size_t size = given->struct_size;
-    if (size < sizeof(size_t))
-        return rmq_error_set(
-            err, RMQ_INVAL, "client config: struct_size is %zu (use RMQ_CLIENT_CONFIG_INIT)", size);
-    const unsigned char *bytes = (const unsigned char *)given;
-    for (size_t i = sizeof(*out_config); i < size; i++) {
-        if (bytes[i] != 0)
-            return rmq_error_set(err, RMQ_INVAL,
-                                 "client config: this library knows %zu bytes of the struct, but "
-                                 "byte %zu is set",
-                                 sizeof(*out_config), i);
-    }
-    memset(out_config, 0, sizeof(*out_config));
-    memcpy(out_config, given, size < sizeof(*out_config) ? size : sizeof(*out_config));
-    out_config->struct_size = sizeof(*out_config);
-    return RMQ_OK;
-}
 
 static rmq_status check_number(const field_rule *field, int64_t *value, rmq_error *err)
 {
@@ -186,7 +165,8 @@ rmq_status rmq_settings_init(rmq_settings *settings, const rmq_client_config *co
 {
     const rmq_client_config defaults = RMQ_CLIENT_CONFIG_INIT;
     memset(settings, 0, sizeof(*settings));
-    rmq_status status = copy_sized(config != NULL ? config : &defaults, &settings->config, err);
+    rmq_status status = rmq_sized_struct_copy("client config", config != NULL ? config : &defaults,
+                                              &settings->config, sizeof(settings->config), err);
     size_t i = 0;
     for (; i < N_FIELDS && status == RMQ_OK; i++)
         status = take_field(&fields[i], &settings->config, err);
