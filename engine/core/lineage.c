@@ -124,15 +124,32 @@ const char *mill_op_name(mill_op op)
         return "union";
     case MILL_OP_FOREACH:
         return "foreach";
+    case MILL_OP_FOREACH_PARTITION:
+        return "foreach_partition";
     case MILL_OP_REDUCE:
         return "reduce_by_key";
     }
     return "operation";
 }
 
+const char *mill_leaf_name(const mill_dataset *leaf)
+{
+    const char *name = NULL;
+    if (leaf->op == MILL_OP_SOURCE)
+        name = leaf->as.source.vtable.name;
+    else if (leaf->op == MILL_OP_BOUND)
+        name = leaf->as.bound.leaf->name;
+    return name != NULL ? name : mill_op_name(leaf->op);
+}
+
 const mill_type *mill_dataset_type(const mill_dataset *dataset)
 {
     return dataset->type;
+}
+
+uint32_t mill_dataset_id(const mill_dataset *dataset)
+{
+    return dataset->id;
 }
 
 void *mill_dataset_owner(const mill_dataset *dataset)

@@ -17,7 +17,8 @@ typedef enum mill_op {
     MILL_OP_KEY_BY,
     MILL_OP_MAP_VALUES,
     MILL_OP_UNION,
-    MILL_OP_FOREACH,
+    MILL_OP_FOREACH, /* narrow, and no rows come out: inside of actions */
+    MILL_OP_FOREACH_PARTITION,
     MILL_OP_REDUCE /* a leaf for what is downstream, written to by what is upstream */
 } mill_op;
 
@@ -43,7 +44,7 @@ struct mill_dataset {
         mill_map_fn map; /* also key_by and map_values */
         mill_filter_fn filter;
         mill_flat_map_fn flat_map;
-        mill_foreach_fn foreach;
+        mill_foreach_fn each;
         mill_reduce_fn reduce;
         mill_partition_fns partition;
         mill_source_node source;
@@ -66,8 +67,16 @@ mill_dataset *mill_lineage_add(mill_dataset *take_dataset);
 void mill_lineage_discard(mill_dataset *dataset);
 void mill_lineage_free_all(mill_context *context);
 
+/* Nodes behind the actions; no rows come out. The caller has checked the functions. */
+mill_dataset *mill_lineage_foreach(mill_dataset *input, mill_foreach_fn fn, void *ctx,
+                                   rmq_error *err);
+mill_dataset *mill_lineage_foreach_partition(mill_dataset *input, const mill_partition_fns *fns,
+                                             void *ctx, rmq_error *err);
+
 bool mill_dataset_is_leaf(const mill_dataset *dataset);
-/* "map", "source orders": for errors. */
+/* "map": for errors. */
 const char *mill_op_name(mill_op op);
+/* What a leaf's author calls it, "rows" for rows in memory. */
+const char *mill_leaf_name(const mill_dataset *leaf);
 
 #endif

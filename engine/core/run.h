@@ -29,8 +29,9 @@ typedef struct mill_run_options {
     int64_t batch_id;      /* what mill_task_batch_id gives */
     void *batch;           /* given to bound leaves (below) */
     const bool *cancelled; /* polled (atomically) between rows and tasks; may be NULL */
-    rmq_status (*task_done)(void *ctx, uint32_t leaf_id, uint32_t partition,
-                            void *task_note); /* may be NULL */
+    /* Called on the worker after each try that did well, just before its output counts; anything
+     * but OK makes it a failed try. May be NULL. */
+    rmq_status (*task_done)(void *ctx, uint32_t leaf_id, uint32_t partition, void *task_note);
     void *task_done_ctx;
 } mill_run_options;
 
@@ -64,11 +65,16 @@ void mill_scope_end(mill_context *context);
 mill_dataset *mill_dataset_from_blocks(mill_context *context, mill_block *const *blocks,
                                        size_t count, const mill_type *type, rmq_error *err);
 
+/* What task_done is given for this task; NULL if it is never called. */
+void mill_task_set_note(mill_task *task, void *note);
+/* What task_done calls a leaf. */
+uint32_t mill_dataset_id(const mill_dataset *dataset);
+
 /* To be called by a leaf's `read` that emits for long without rows, or waits: true if the run is
  * being given up. */
 bool mill_task_cancelled(const mill_task *task);
-/* The scratch memory of the leaf's row is dropped before each row that a leaf emits; mill_emit does
- * it. */
+/* The scratch memory (mill_task_alloc) is dropped after each row that a leaf emits, by mill_emit: a
+ * leaf may build its row in it. */
 
 void mill_context_log(mill_context *context, rmq_log_level level, const char *area,
                       const char *format, ...) RMQ_PRINTF(4, 5);
