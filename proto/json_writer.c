@@ -195,7 +195,11 @@ void rmq_json_double(rmq_json_writer *writer, double value)
         rmq_json_null(writer);
         return;
     }
-    if (fabs(value) < 1e15 && value == (double)(int64_t)value && (value != 0 || !signbit(value))) {
+    if (value == 0 && signbit(value)) {
+        rmq_json_raw(writer, RMQ_SLICE_LITERAL("-0.0")); /* -0 would be read as an integer */
+        return;
+    }
+    if (fabs(value) < 1e15 && value == (double)(int64_t)value) {
         rmq_json_int64(writer, (int64_t)value);
         return;
     }

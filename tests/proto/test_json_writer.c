@@ -169,7 +169,7 @@ START_TEST(doubles_are_short)
     rmq_json_double(&writer, INFINITY);
     rmq_json_double(&writer, -INFINITY);
     rmq_json_end_array(&writer);
-    check_text(&writer, "[0.1,100,-2.5,-0,null,null,null]");
+    check_text(&writer, "[0.1,100,-2.5,-0.0,null,null,null]");
     rmq_json_writer_deinit(&writer);
 }
 END_TEST

@@ -1,0 +1,9 @@
+/* The binary header: the input is its bytes. */
+#include "fuzz.h"
+#include "header_round_trip.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    header_round_trip(1, data, size);
+    return 0;
+}
