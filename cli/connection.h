@@ -1,0 +1,24 @@
+/* From the connection options (and environment, and credentials file) to a client. */
+#ifndef MILL_CLI_CONNECTION_H
+#define MILL_CLI_CONNECTION_H
+
+#include <rmq/client.h>
+
+#include "options.h"
+
+/* Fills `out_config` from the arguments; strings are borrowed from argv, the environment, or memory
+ * of `out_secrets`, which mill_secrets_free wipes. False after a complaint, with *out_exit 1 or 2.
+ */
+typedef struct mill_secrets {
+    char *access_key;
+    char *secret_key;
+    char *security_token;
+} mill_secrets;
+bool mill_connection_config(const mill_args *args, rmq_client_config *out_config,
+                            mill_secrets *out_secrets, int *out_exit);
+void mill_secrets_free(mill_secrets *secrets);
+
+/* A client that has reached a name server; NULL after a complaint, with *out_exit set. */
+rmq_client *mill_connect(const mill_args *args, int *out_exit);
+
+#endif
