@@ -1,0 +1,264 @@
+/* Stores the message or the messages of a send that was found right.
+ *
+ * A single message gets the properties that a real broker adds: 5.4.0 CLUSTER, MSG_REGION, TRACE_ON
+ * and a UNIQ_KEY if it has none, 4.9.7 only CLUSTER. Members of a batch stay as they are. A batch
+ * is stored whole or not at all.
+ *
+ * What this broker can't do yet it refuses instead of storing something else: half messages
+ * (code 16, as a broker with rejectTransactionMessage). */
+#include "send.h"
+
+#include <string.h>
+
+#include "broker_state.h"
+#include "codes.h"
+#include "long_poll.h"
+#include "names.h"
+#include "props.h"
+#include "record.h"
+
+#define ILLEGAL_REMARK                                                                             \
+    "the message is illegal, maybe msg body or properties length not matched. msg body length "    \
+    "limit 4194304B, msg properties length limit 32KB."
+#define FULL_REMARK                                                                                \
+    "service not available now. It may be caused by one of the following reasons: the broker's "   \
+    "disk is full, messages are put to the slave, message store has been shut down, etc."
+#define PROPERTIES_ROOM (2 * RMQ_PROPERTIES_MAX_BYTES + 1024)
+
+static void refuse_illegal(rmq_dev_request *request)
+{
+    rmq_dev_send_refuse(request, RMQ_RESPONSE_MESSAGE_ILLEGAL, "%s", ILLEGAL_REMARK);
+}
+
+static void refuse_failure(rmq_dev_request *request, const rmq_error *err)
+{
+    if (err->status == RMQ_FULL || err->status == RMQ_IO)
+        rmq_dev_send_refuse(request, RMQ_RESPONSE_SERVICE_NOT_AVAILABLE, "%s", FULL_REMARK);
+    else
+        rmq_dev_send_refuse(request, RMQ_RESPONSE_SYSTEM_ERROR, "%s", err->text);
+}
+
+/* The record's fields that all messages of the request share. */
+static void message_begin(const rmq_dev_request *request, const rmq_dev_send *send,
+                          rmq_message *message)
+{
+    memset(message, 0, sizeof(*message));
+    message->topic = rmq_slice_of(send->topic->name);
+    message->queue_id = send->queue_id;
+    message->flag = send->flag;
+    /* Both hosts are written as IPv4, whatever the client claims. */
+    message->sys_flag = send->sys_flag & ~(RMQ_SYSFLAG_BORNHOST_V6 | RMQ_SYSFLAG_STOREHOST_V6);
+    message->born_timestamp_ms = send->born_ms;
+    message->store_timestamp_ms = send->store_ms;
+    message->born_host = request->reply.session->peer;
+    message->store_host = request->broker->store_host;
+    message->reconsume_times = send->reconsume_times;
+}
+
+/* ---- single ---- */
+
+static bool is_brokers_own(rmq_slice name, bool is_v5)
+{
+    return rmq_slice_equals(name, "CLUSTER") ||
+           (is_v5 && (rmq_slice_equals(name, "MSG_REGION") || rmq_slice_equals(name, "TRACE_ON")));
+}
+
+static void append_property(rmq_buf *out, rmq_slice name, rmq_slice value)
+{
+    rmq_buf_append_slice(out, name);
+    rmq_buf_append_u8(out, 1);
+    rmq_buf_append_slice(out, value);
+    rmq_buf_append_u8(out, 2);
+}
+
+/* The client's properties without empty ones, and the broker's. */
+static void build_properties(rmq_devbroker *broker, rmq_slice given, rmq_buf *out)
+{
+    bool is_v5 = rmq_dev_settings_is_v5(&broker->settings);
+    size_t position = 0;
+    rmq_slice name;
+    rmq_slice value;
+    bool has_unique_key = false;
+    while (rmq_props_next(given, &position, &name, &value)) {
+        if (name.len == 0 || value.len == 0 || is_brokers_own(name, is_v5))
+            continue;
+        has_unique_key = has_unique_key || rmq_slice_equals(name, RMQ_PROPERTY_UNIQUE_KEY);
+        append_property(out, name, value);
+    }
+    append_property(out, RMQ_SLICE_LITERAL("CLUSTER"), rmq_slice_of(broker->settings.cluster));
+    if (!is_v5)
+        return;
+    append_property(out, RMQ_SLICE_LITERAL("MSG_REGION"), RMQ_SLICE_LITERAL("DefaultRegion"));
+    append_property(out, RMQ_SLICE_LITERAL("TRACE_ON"), RMQ_SLICE_LITERAL("true"));
+    if (!has_unique_key) {
+        char id[RMQ_UNIQUE_ID_BYTES];
+        rmq_unique_id_next(&broker->unique_ids, rmq_dev_wall_ms(), id);
+        append_property(out, RMQ_SLICE_LITERAL(RMQ_PROPERTY_UNIQUE_KEY), rmq_slice_of(id));
+    }
+}
+
+/* Whether the message is of a kind that is refused here; then it is answered. */
+static bool refused_kind(rmq_dev_request *request, const rmq_dev_send *send)
+{
+    rmq_slice value;
+    bool half =
+        rmq_props_get(send->properties, "TRAN_MSG", &value) && rmq_slice_equals(value, "true");
+    if (half || (send->sys_flag & RMQ_SYSFLAG_TRANSACTION_MASK) != 0) {
+        rmq_dev_send_refuse(request, RMQ_RESPONSE_NO_PERMISSION,
+                            "the broker[%s] sending transaction message is forbidden",
+                            request->broker->settings.listen_address);
+        return true;
+    }
+    return false;
+}
+
+static void answer_single(rmq_dev_request *request, const rmq_message *message)
+{
+    rmq_command answer;
+    rmq_slice unique_key;
+    char id[RMQ_OFFSET_MESSAGE_ID_BYTES];
+    rmq_dev_send_answer_begin(&answer, RMQ_RESPONSE_SUCCESS);
+    rmq_offset_id_format(&message->store_host, message->physical_offset, id);
+    rmq_command_set(&answer, "msgId", id);
+    rmq_command_set_int(&answer, "queueId", message->queue_id);
+    rmq_command_set_int(&answer, "queueOffset", message->queue_offset);
+    if (rmq_dev_settings_is_v5(&request->broker->settings) &&
+        rmq_props_get(message->properties, RMQ_PROPERTY_UNIQUE_KEY, &unique_key))
+        rmq_command_set_slice(&answer, "transactionId", unique_key);
+    rmq_dev_answer_end(&request->reply, &answer);
+}
+
+void rmq_dev_send_single(rmq_dev_request *request, rmq_dev_send *send)
+{
+    rmq_devbroker *broker = request->broker;
+    if (refused_kind(request, send))
+        return;
+    rmq_buf properties;
+    rmq_buf_init(&properties, PROPERTIES_ROOM);
+    build_properties(broker, send->properties, &properties);
+    rmq_message message;
+    message_begin(request, send, &message);
+    message.body = request->command->body;
+    message.properties = (rmq_slice){(const char *)properties.data, properties.len};
+    rmq_error err;
+    if (properties.failed == RMQ_NOMEM) {
+        rmq_dev_send_refuse(request, RMQ_RESPONSE_SYSTEM_ERROR, "no memory");
+    } else if (properties.failed != RMQ_OK || properties.len > RMQ_PROPERTIES_MAX_BYTES ||
+               message.body.len > RMQ_MESSAGE_MAX_BYTES) {
+        refuse_illegal(request);
+    } else if (rmq_dev_store_append(&broker->store, send->topic, &message, &err) != RMQ_OK) {
+        refuse_failure(request, &err);
+    } else {
+        answer_single(request, &message);
+        rmq_dev_holds_wake(broker, send->topic, send->queue_id, message.queue_offset);
+    }
+    rmq_buf_deinit(&properties);
+}
+
+/* ---- batch ---- */
+
+/* Whether all members can be read, and how many there are. */
+static bool count_members(rmq_slice body, size_t *out_count)
+{
+    size_t position = 0;
+    size_t count = 0;
+    int32_t flag;
+    rmq_slice member_body;
+    rmq_slice properties;
+    rmq_status status;
+    do {
+        status = rmq_batch_member_next(body, &position, &flag, &member_body, &properties, NULL);
+        if (status == RMQ_OK)
+            count++;
+    } while (status == RMQ_OK);
+    *out_count = count;
+    return status == RMQ_NOT_FOUND && count > 0;
+}
+
+static bool batch_legal(rmq_dev_request *request, const rmq_dev_send *send, size_t *out_count)
+{
+    rmq_slice delay;
+    rmq_slice body = request->command->body;
+    if (rmq_dev_topic_is_retry(send->topic_name))
+        rmq_dev_send_refuse(request, RMQ_RESPONSE_MESSAGE_ILLEGAL,
+                            "batch request does not support retry group %.*s",
+                            (int)send->topic_name.len, send->topic_name.data);
+    else if (rmq_props_get(send->properties, RMQ_PROPERTY_DELAY, &delay) ||
+             body.len > RMQ_MESSAGE_MAX_BYTES)
+        refuse_illegal(request);
+    else if (!count_members(body, out_count))
+        rmq_dev_answer(&request->reply, RMQ_RESPONSE_SYSTEM_ERROR,
+                       "java.lang.ArrayIndexOutOfBoundsException: the batch is broken");
+    else
+        return true;
+    return false;
+}
+
+static rmq_status store_member(rmq_dev_request *request, rmq_dev_send *send, rmq_message *message,
+                               rmq_buf *ids, rmq_error *err)
+{
+    char id[RMQ_OFFSET_MESSAGE_ID_BYTES];
+    rmq_status status = rmq_dev_store_append(&request->broker->store, send->topic, message, err);
+    if (status != RMQ_OK)
+        return status;
+    rmq_offset_id_format(&message->store_host, message->physical_offset, id);
+    if (ids->len > 0)
+        rmq_buf_append_u8(ids, ',');
+    rmq_buf_append_slice(ids, rmq_slice_of(id));
+    return RMQ_OK;
+}
+
+static rmq_status store_members(rmq_dev_request *request, rmq_dev_send *send, rmq_buf *ids,
+                                int64_t *out_first, rmq_error *err)
+{
+    rmq_message message;
+    rmq_status status = RMQ_OK;
+    size_t position = 0;
+    int64_t first = -1;
+    message_begin(request, send, &message);
+    while (status == RMQ_OK) {
+        status = rmq_batch_member_next(request->command->body, &position, &message.flag,
+                                       &message.body, &message.properties, err);
+        if (status == RMQ_OK)
+            status = store_member(request, send, &message, ids, err);
+        if (status == RMQ_OK && first < 0)
+            first = message.queue_offset;
+    }
+    *out_first = first;
+    if (status == RMQ_NOT_FOUND)
+        return ids->failed == RMQ_OK ? RMQ_OK : rmq_error_set(err, RMQ_NOMEM, "no memory");
+    return status;
+}
+
+void rmq_dev_send_batch(rmq_dev_request *request, rmq_dev_send *send)
+{
+    rmq_devbroker *broker = request->broker;
+    size_t count = 0;
+    if (!batch_legal(request, send, &count))
+        return;
+    if (!rmq_dev_store_fits(&broker->store, request->command->body.len, count)) {
+        rmq_dev_send_refuse(request, RMQ_RESPONSE_SERVICE_NOT_AVAILABLE, "%s", FULL_REMARK);
+        return;
+    }
+    rmq_buf ids;
+    rmq_error err;
+    int64_t first = -1;
+    rmq_buf_init(&ids, RMQ_FRAME_MAX_BYTES_DEFAULT);
+    if (store_members(request, send, &ids, &first, &err) == RMQ_OK) {
+        rmq_command answer;
+        rmq_dev_send_answer_begin(&answer, RMQ_RESPONSE_SUCCESS);
+        rmq_command_set_slice(&answer, "msgId", (rmq_slice){(const char *)ids.data, ids.len});
+        rmq_command_set_int(&answer, "queueId", send->queue_id);
+        rmq_command_set_int(&answer, "queueOffset", first);
+        rmq_dev_answer_end(&request->reply, &answer);
+        rmq_dev_holds_wake(broker, send->topic, send->queue_id, first);
+    } else {
+        if (first >= 0) {
+            rmq_status undone =
+                rmq_dev_store_delete_from(&broker->store, send->topic, send->queue_id, first, NULL);
+            (void)undone; /* if it can't be written either, the session is closed anyway */
+        }
+        refuse_failure(request, &err);
+    }
+    rmq_buf_deinit(&ids);
+}
