@@ -34,6 +34,9 @@ RMQ_MUST_CHECK rmq_status mill_rows_of_blocks(mill_block *const *blocks, size_t 
                                               const mill_type *type, mill_rows **out_rows,
                                               rmq_error *err);
 
+/* The blocks that `rows` walks over, borrowed from it: for who keeps rows longer than a call. */
+mill_block *const *mill_rows_blocks(const mill_rows *rows, size_t *out_count);
+
 mill_block_store *mill_context_blocks(mill_context *context);
 
 #endif

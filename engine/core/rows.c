@@ -67,6 +67,12 @@ const mill_type *mill_rows_type(const mill_rows *rows)
     return rows->type;
 }
 
+mill_block *const *mill_rows_blocks(const mill_rows *rows, size_t *out_count)
+{
+    *out_count = rows->n_blocks;
+    return rows->blocks;
+}
+
 void mill_rows_free(mill_rows *rows)
 {
     if (rows == NULL)

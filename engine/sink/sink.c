@@ -10,24 +10,15 @@
  * NULL for functions it does not know. */
 #include "sink.h"
 
-#include <stdint.h>
-#include <string.h>
+#include "../core/versioned.h"
 
 static rmq_status copy_vtable(const mill_sink_vtable *vtable, mill_sink_vtable *out_copy,
                               rmq_error *err)
 {
-    size_t size = vtable->struct_size;
-    if (size < offsetof(mill_sink_vtable, close) + sizeof(vtable->close))
-        return rmq_error_set(err, RMQ_INVAL, "sink vtable: struct_size %zu is too small", size);
-    const char *bytes = (const char *)vtable;
-    for (size_t i = sizeof(*vtable); i < size; i++) {
-        if (bytes[i] != 0)
-            return rmq_error_set(err, RMQ_INVAL,
-                                 "sink vtable: it uses fields that this version does not know");
-    }
-    memset(out_copy, 0, sizeof(*out_copy));
-    memcpy(out_copy, vtable, size < sizeof(*vtable) ? size : sizeof(*vtable));
-    out_copy->struct_size = sizeof(*out_copy);
+    rmq_status status =
+        mill_versioned_copy(vtable, "mill_sink_vtable", out_copy, sizeof(*out_copy), err);
+    if (status != RMQ_OK)
+        return status;
     if (out_copy->n_targets == 0)
         out_copy->n_targets = 1;
     if (out_copy->name == NULL || out_copy->open == NULL || out_copy->begin == NULL ||

@@ -167,7 +167,7 @@ MILL_API RMQ_MUST_CHECK rmq_status mill_memory_table_new(const mill_type *type,
                                                          rmq_error *err);
 MILL_API RMQ_MUST_CHECK rmq_status mill_memory_sink_new(mill_memory_table *table,
                                                         mill_sink **out_sink, rmq_error *err);
-/* A copy of all committed rows. Thread: any. */
+/* All rows that are committed now. Free them before the table. Thread: any. */
 MILL_API RMQ_MUST_CHECK rmq_status mill_memory_table_rows(mill_memory_table *table,
                                                           mill_rows **out_rows, rmq_error *err);
 /* Refcounted with the sinks on it. */

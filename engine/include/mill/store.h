@@ -1,8 +1,8 @@
 /* Checkpoint stores: a few files that decide everything, behind one small interface.
  *
  * Every write is durable when the function returns (file and directory synced, or the server's
- * word). Names are relative paths of `A-Za-z0-9._-/` without "..". What a file holds is checked a
- * layer above (checksum line). */
+ * word). Names are relative paths of `A-Za-z0-9._-/` without "..", of which no part begins with a
+ * dot. What a file holds is checked a layer above (checksum line). */
 #ifndef MILL_STORE_H
 #define MILL_STORE_H
 

@@ -1,0 +1,419 @@
+/* The SQLite sink: the rows of a batch, its number, run and epoch, and the offsets, in one
+ * transaction.
+ *
+ *      begin     nothing yet; what an unfinished run left is rolled back
+ *      write     BEGIN IMMEDIATE before the first row, then the target's statement for each row
+ *      commit    offsets, then the row of millrace_commits checked and advanced, then COMMIT
+ *      abort     ROLLBACK
+ *
+ * SQLite has one writer: a process that is paused between write and commit holds the database's
+ * lock, and who wants to take over has to wait until it goes on or dies. So nothing slow happens in
+ * between: the rows are all there before the first write.
+ *
+ * An error may have ended the transaction behind our back (a full disk does). Writing on would then
+ * commit each row by itself; so after the first failure a run is `broken` and takes nothing more.
+ *
+ * COMMIT has three outcomes. Done. Refused with the transaction still open (another program reads:
+ * BUSY; a deferred constraint): rolled back, nothing is in. Anything else, such as an I/O error
+ * while syncing: the bytes may be in the journal or not, nobody knows before the file is opened
+ * anew: TIMEOUT, and the database is closed; the engine opens it again under a newer epoch.
+ *
+ * unsafe_offsets is what people do without such a sink: rows committed first, offsets afterwards.
+ * It is there to show what goes wrong. */
+#include <mill/sink.h>
+
+#include "../core/versioned.h"
+#include "sqlite_commits.h"
+#include "sqlite_db.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULT_BUSY_TIMEOUT_MS 5000
+#define MAX_TARGETS 1024
+
+struct mill_sql_binder {
+    sqlite3_stmt *statement;
+    int result; /* the first that was not SQLITE_OK */
+    int index;  /* and its parameter */
+};
+
+typedef struct sql_target {
+    char *create_sql;
+    char *statement_sql;
+    sqlite3_stmt *statement;
+    const mill_type *type;
+    rmq_status (*bind)(const void *row, mill_sql_binder *binder, void *ctx);
+    void *ctx;
+} sql_target;
+
+typedef struct sqlite_sink {
+    mill_sqlite_db db;
+    mill_sqlite_commits commits;
+    sql_target *targets;
+    uint32_t n_targets;
+    bool unsafe_offsets;
+    bool running; /* between begin and commit or abort */
+    bool broken;  /* the run failed: it can only be aborted */
+    mill_sink_batch batch;
+    char run[MILL_RUN_NAME_BYTES];
+} sqlite_sink;
+
+/* ---- binding ---- */
+
+static void note_bind(mill_sql_binder *binder, int index, int result)
+{
+    if (result == SQLITE_OK || binder->result != SQLITE_OK)
+        return;
+    binder->result = result;
+    binder->index = index;
+}
+
+void mill_bind_int64(mill_sql_binder *binder, int index, int64_t value)
+{
+    note_bind(binder, index, sqlite3_bind_int64(binder->statement, index, value));
+}
+
+void mill_bind_double(mill_sql_binder *binder, int index, double value)
+{
+    note_bind(binder, index, sqlite3_bind_double(binder->statement, index, value));
+}
+
+/* Copied: the bind function may have made the text on its stack. An empty slice may have no
+ * pointer, which would be NULL to SQLite. */
+void mill_bind_text(mill_sql_binder *binder, int index, rmq_slice value)
+{
+    note_bind(binder, index,
+              sqlite3_bind_text64(binder->statement, index, value.len != 0 ? value.data : "",
+                                  value.len, SQLITE_TRANSIENT, SQLITE_UTF8));
+}
+
+void mill_bind_bytes(mill_sql_binder *binder, int index, rmq_slice value)
+{
+    note_bind(binder, index,
+              value.len == 0 ? sqlite3_bind_zeroblob(binder->statement, index, 0)
+                             : sqlite3_bind_blob64(binder->statement, index, value.data, value.len,
+                                                   SQLITE_TRANSIENT));
+}
+
+void mill_bind_null(mill_sql_binder *binder, int index)
+{
+    note_bind(binder, index, sqlite3_bind_null(binder->statement, index));
+}
+
+/* ---- open and close ---- */
+
+static void close_database(sqlite_sink *sink)
+{
+    for (uint32_t i = 0; i < sink->n_targets; i++) {
+        sqlite3_finalize(sink->targets[i].statement);
+        sink->targets[i].statement = NULL;
+    }
+    mill_sqlite_commits_close(&sink->commits);
+    mill_sqlite_db_close(&sink->db);
+    sink->running = false;
+}
+
+static rmq_status create_tables(sqlite_sink *sink, rmq_error *err)
+{
+    for (uint32_t i = 0; i < sink->n_targets; i++) {
+        if (sink->targets[i].create_sql == NULL)
+            continue;
+        char doing[48];
+        snprintf(doing, sizeof(doing), "make the tables of target %u", i);
+        rmq_status status = mill_sqlite_exec(&sink->db, sink->targets[i].create_sql, doing, err);
+        if (status == RMQ_OK && !mill_sqlite_in_transaction(&sink->db))
+            status = rmq_error_set(err, RMQ_INVAL,
+                                   "database %s: create_sql of target %u ends the transaction",
+                                   sink->db.path, i);
+        if (status != RMQ_OK)
+            return status;
+    }
+    return RMQ_OK;
+}
+
+static rmq_status prepare_targets(sqlite_sink *sink, rmq_error *err)
+{
+    for (uint32_t i = 0; i < sink->n_targets; i++) {
+        sql_target *target = &sink->targets[i];
+        rmq_status status =
+            mill_sqlite_prepare(&sink->db, target->statement_sql, &target->statement, err);
+        if (status != RMQ_OK)
+            return status;
+        if (sqlite3_stmt_readonly(target->statement))
+            return rmq_error_set(err, RMQ_INVAL,
+                                 "database %s: the statement of target %u writes nothing: %.120s",
+                                 sink->db.path, i, target->statement_sql);
+    }
+    return RMQ_OK;
+}
+
+static rmq_status sqlite_open(void *self, const mill_sink_owner *owner,
+                              mill_sink_position *out_position, rmq_error *err)
+{
+    sqlite_sink *sink = self;
+    close_database(sink);
+    mill_sink_position position;
+    rmq_status status = mill_sqlite_db_open(&sink->db, err);
+    if (status != RMQ_OK)
+        return status;
+    status = mill_sqlite_exec(&sink->db, "BEGIN IMMEDIATE", "write to it", err);
+    if (status == RMQ_OK)
+        status = mill_sqlite_commits_open(&sink->commits, &sink->db, owner, &position, err);
+    if (status == RMQ_OK)
+        status = create_tables(sink, err);
+    if (status == RMQ_OK)
+        status = prepare_targets(sink, err);
+    if (status == RMQ_OK)
+        status = mill_sqlite_exec(&sink->db, "COMMIT", "write to it", err);
+    if (status != RMQ_OK) {
+        close_database(sink);
+        return status;
+    }
+    *out_position = position;
+    return RMQ_OK;
+}
+
+static void free_targets(sql_target *targets, uint32_t n_targets)
+{
+    for (uint32_t i = 0; targets != NULL && i < n_targets; i++) {
+        rmq_free(targets[i].create_sql);
+        rmq_free(targets[i].statement_sql);
+    }
+    rmq_free(targets);
+}
+
+static void sqlite_close(void *self)
+{
+    sqlite_sink *sink = self;
+    if (sink == NULL)
+        return;
+    close_database(sink);
+    free_targets(sink->targets, sink->n_targets);
+    rmq_free(sink->db.path);
+    rmq_free(sink);
+}
+
+/* ---- a run ---- */
+
+static rmq_status sqlite_begin(void *self, const mill_sink_batch *batch, rmq_error *err)
+{
+    sqlite_sink *sink = self;
+    if (sink->db.handle == NULL)
+        return rmq_error_set(err, RMQ_INVAL, "database %s: begin before open", sink->db.path);
+    if (strlen(batch->run) >= sizeof(sink->run))
+        return rmq_error_set(err, RMQ_INVAL, "database %s: run name of %zu bytes > max %zu",
+                             sink->db.path, strlen(batch->run), sizeof(sink->run) - 1);
+    mill_sqlite_rollback(&sink->db);
+    sink->batch = *batch;
+    memcpy(sink->run, batch->run, strlen(batch->run) + 1);
+    sink->batch.run = sink->run;
+    sink->running = true;
+    sink->broken = false;
+    return RMQ_OK;
+}
+
+/* Refuses what does not belong to a run that goes well; begins the transaction. */
+static rmq_status enter_run(sqlite_sink *sink, const char *call, rmq_error *err)
+{
+    if (!sink->running || sink->broken)
+        return rmq_error_set(err, RMQ_SINK, "database %s: %s %s", sink->db.path, call,
+                             sink->running ? "after a failure of the same run"
+                                           : "outside of a run");
+    if (mill_sqlite_in_transaction(&sink->db))
+        return RMQ_OK;
+    return mill_sqlite_exec(&sink->db, "BEGIN IMMEDIATE", "write to it", err);
+}
+
+/* After any failure the run is over; its transaction too, so that nobody waits for it. */
+static rmq_status leave_run(sqlite_sink *sink, rmq_status status)
+{
+    if (status != RMQ_OK) {
+        mill_sqlite_rollback(&sink->db);
+        sink->broken = true;
+    }
+    return status;
+}
+
+static rmq_status write_row(sqlite_sink *sink, uint32_t number, const void *row, rmq_error *err)
+{
+    sql_target *target = &sink->targets[number];
+    mill_sql_binder binder = {.statement = target->statement, .result = SQLITE_OK};
+    char doing[48];
+    sqlite3_clear_bindings(target->statement);
+    rmq_status status = target->bind(row, &binder, target->ctx);
+    if (status != RMQ_OK)
+        return rmq_error_set(err, status, "database %s: the bind function of target %u gave %s",
+                             sink->db.path, number, rmq_status_name(status));
+    if (binder.result != SQLITE_OK) {
+        snprintf(doing, sizeof(doing), "bind parameter %d of target %u", binder.index, number);
+        return mill_sqlite_error(&sink->db, binder.result, doing, err);
+    }
+    snprintf(doing, sizeof(doing), "write a row of target %u", number);
+    return mill_sqlite_run(&sink->db, target->statement, doing, err);
+}
+
+static rmq_status write_rows(sqlite_sink *sink, uint32_t number, mill_rows *rows, rmq_error *err)
+{
+    for (;;) {
+        const void *row = NULL;
+        rmq_status status = mill_rows_next(rows, &row, err);
+        if (status == RMQ_NOT_FOUND)
+            return RMQ_OK;
+        if (status == RMQ_OK)
+            status = write_row(sink, number, row, err);
+        if (status != RMQ_OK)
+            return status;
+    }
+}
+
+static rmq_status sqlite_write(void *self, uint32_t number, uint32_t partition, mill_rows *rows,
+                               rmq_error *err)
+{
+    sqlite_sink *sink = self;
+    (void)partition;
+    if (number >= sink->n_targets)
+        return rmq_error_set(err, RMQ_INVAL, "database %s: there is no target %u", sink->db.path,
+                             number);
+    rmq_status status = enter_run(sink, "write", err);
+    if (status == RMQ_OK)
+        status = write_rows(sink, number, rows, err);
+    return leave_run(sink, status);
+}
+
+/* COMMIT that is known not to have happened if it fails, or TIMEOUT. */
+static rmq_status commit_transaction(sqlite_sink *sink, rmq_error *err)
+{
+    int result = sqlite3_exec(sink->db.handle, "COMMIT", NULL, NULL, NULL);
+    if (result == SQLITE_OK)
+        return RMQ_OK;
+    rmq_status status = mill_sqlite_error(&sink->db, result, "commit", err);
+    int kind = result & 0xff;
+    bool refused = (kind == SQLITE_BUSY || kind == SQLITE_LOCKED || kind == SQLITE_CONSTRAINT) &&
+                   mill_sqlite_in_transaction(&sink->db);
+    if (refused)
+        return status;
+    close_database(sink);
+    rmq_error_wrap(err, "the outcome of the commit is unknown");
+    if (err != NULL)
+        err->status = RMQ_TIMEOUT;
+    return RMQ_TIMEOUT;
+}
+
+static rmq_status sqlite_prepare(void *self, rmq_error *err)
+{
+    sqlite_sink *sink = self;
+    rmq_status status = enter_run(sink, "prepare", err);
+    if (status == RMQ_OK && sink->unsafe_offsets)
+        status = commit_transaction(sink, err);
+    return leave_run(sink, status);
+}
+
+static rmq_status sqlite_commit(void *self, const mill_offset *offsets, size_t n_offsets,
+                                rmq_error *err)
+{
+    sqlite_sink *sink = self;
+    rmq_status status = enter_run(sink, "commit", err);
+    if (status == RMQ_OK)
+        status = mill_sqlite_commits_put_offsets(&sink->commits, offsets, n_offsets, err);
+    if (status == RMQ_OK)
+        status = mill_sqlite_commits_advance(&sink->commits, &sink->batch, err);
+    if (status == RMQ_OK)
+        status = commit_transaction(sink, err);
+    if (status == RMQ_OK)
+        sink->running = false;
+    return leave_run(sink, status);
+}
+
+static void sqlite_abort(void *self)
+{
+    sqlite_sink *sink = self;
+    mill_sqlite_rollback(&sink->db);
+    sink->running = false;
+}
+
+/* ---- making one ---- */
+
+static rmq_status check_config(const mill_sqlite_config *config, rmq_error *err)
+{
+    if (config->path == NULL || config->path[0] == '\0')
+        return rmq_error_set(err, RMQ_INVAL, "sqlite sink: path is missing");
+    if (config->targets == NULL || config->n_targets == 0 || config->n_targets > MAX_TARGETS)
+        return rmq_error_set(err, RMQ_INVAL, "sqlite sink %s: %zu targets; 1 to %d are possible",
+                             config->path, config->n_targets, MAX_TARGETS);
+    if (config->busy_timeout_ms < 0 || config->busy_timeout_ms > INT32_MAX)
+        return rmq_error_set(err, RMQ_INVAL, "sqlite sink %s: busy_timeout_ms is out of range",
+                             config->path);
+    for (size_t i = 0; i < config->n_targets; i++) {
+        const mill_sql_target *given = &config->targets[i];
+        if (given->statement == NULL || given->type == NULL || given->bind == NULL)
+            return rmq_error_set(err, RMQ_INVAL,
+                                 "sqlite sink %s: target %zu needs statement, type and bind",
+                                 config->path, i);
+    }
+    return RMQ_OK;
+}
+
+static bool copy_targets(sqlite_sink *sink, const mill_sql_target *from, const mill_type **types)
+{
+    for (uint32_t i = 0; i < sink->n_targets; i++) {
+        sql_target *to = &sink->targets[i];
+        to->statement_sql = rmq_strdup(from[i].statement);
+        if (from[i].create_sql != NULL)
+            to->create_sql = rmq_strdup(from[i].create_sql);
+        if (to->statement_sql == NULL || (from[i].create_sql != NULL && to->create_sql == NULL))
+            return false;
+        to->type = from[i].type;
+        to->bind = from[i].bind;
+        to->ctx = from[i].ctx;
+        types[i] = from[i].type;
+    }
+    return true;
+}
+
+rmq_status mill_sqlite_sink_new(const mill_sqlite_config *config, mill_sink **out_sink,
+                                rmq_error *err)
+{
+    mill_sqlite_config copy;
+    if (config == NULL || out_sink == NULL)
+        return rmq_error_set(err, RMQ_INVAL, "sqlite sink: config and out_sink are needed");
+    rmq_status status = mill_versioned_copy(config, "mill_sqlite_config", &copy, sizeof(copy), err);
+    if (status == RMQ_OK)
+        status = check_config(&copy, err);
+    if (status != RMQ_OK)
+        return status;
+    sqlite_sink *sink = rmq_calloc(1, sizeof(*sink));
+    const mill_type **types = rmq_calloc(copy.n_targets, sizeof(const mill_type *));
+    if (sink != NULL && types != NULL) {
+        sink->n_targets = (uint32_t)copy.n_targets;
+        sink->targets = rmq_calloc(copy.n_targets, sizeof(sql_target));
+        sink->db.path = rmq_strdup(copy.path);
+    }
+    if (sink == NULL || types == NULL || sink->targets == NULL || sink->db.path == NULL ||
+        !copy_targets(sink, copy.targets, types)) {
+        status = rmq_error_set(err, RMQ_NOMEM, "sqlite sink %s: out of memory", copy.path);
+        goto out;
+    }
+    sink->db.busy_timeout_ms =
+        copy.busy_timeout_ms != 0 ? copy.busy_timeout_ms : DEFAULT_BUSY_TIMEOUT_MS;
+    sink->unsafe_offsets = copy.unsafe_offsets;
+    const mill_sink_vtable vtable = {
+        .struct_size = sizeof(vtable),
+        .name = "sqlite",
+        .flags = MILL_SINK_TRANSACTIONAL,
+        .n_targets = sink->n_targets,
+        .open = sqlite_open,
+        .begin = sqlite_begin,
+        .write = sqlite_write,
+        .prepare = sqlite_prepare,
+        .commit = sqlite_commit,
+        .abort = sqlite_abort,
+        .close = sqlite_close,
+    };
+    status = mill_sink_new(&vtable, sink, types, out_sink, err);
+out:
+    if (status != RMQ_OK)
+        sqlite_close(sink);
+    rmq_free(types);
+    return status;
+}

@@ -1,0 +1,667 @@
+/* The SQLite sink: what is in the database after each step, and what it refuses. */
+#include "sink_rows.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char *dir;
+static char path[4096];
+static rmq_error err;
+
+static void set_up(void)
+{
+    dir = temp_dir_make();
+    snprintf(path, sizeof(path), "%s/out.db", dir);
+    test_context_set_up();
+}
+
+static void tear_down(void)
+{
+    test_context_tear_down();
+    temp_dir_remove(dir);
+}
+
+static rmq_status bind_pair(const void *row, mill_sql_binder *binder, void *ctx)
+{
+    (void)ctx;
+    char copy[64]; /* on the stack on purpose: it is gone before the statement runs */
+    rmq_slice key = *(const rmq_slice *)mill_pair_key(row);
+    if (key.len <= sizeof(copy)) {
+        memcpy(copy, key.data, key.len);
+        key.data = copy;
+    }
+    mill_bind_text(binder, 1, key);
+    mill_bind_int64(binder, 2, *(const int64_t *)mill_pair_value(test_pair, row));
+    memset(copy, 'x', sizeof(copy));
+    return RMQ_OK;
+}
+
+static mill_sql_target total_target(void)
+{
+    return (mill_sql_target){
+        .create_sql = "CREATE TABLE IF NOT EXISTS totals (k TEXT PRIMARY KEY, total INTEGER)",
+        .statement = "INSERT INTO totals VALUES (?1, ?2) "
+                     "ON CONFLICT (k) DO UPDATE SET total = total + excluded.total",
+        .type = test_pair,
+        .bind = bind_pair};
+}
+
+static mill_sink *sink_with(const mill_sql_target *targets, size_t n_targets, bool unsafe)
+{
+    mill_sqlite_config config = MILL_SQLITE_CONFIG_INIT;
+    config.path = path;
+    config.targets = targets;
+    config.n_targets = n_targets;
+    config.busy_timeout_ms = 50;
+    config.unsafe_offsets = unsafe;
+    mill_sink *sink = NULL;
+    ck_ok(mill_sqlite_sink_new(&config, &sink, &err), &err);
+    return sink;
+}
+
+static mill_sink *sink_make(void)
+{
+    mill_sql_target target = total_target();
+    return sink_with(&target, 1, false);
+}
+
+static mill_sink_position open_at(mill_sink *sink, int64_t epoch)
+{
+    mill_sink_position position;
+    mill_sink_owner owner = test_owner(epoch);
+    ck_ok(sink->vtable.open(sink->self, &owner, &position, &err), &err);
+    return position;
+}
+
+/* The first value of a query from outside, -1 if it gives no row. */
+static int64_t look(const char *sql)
+{
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    int64_t value = -1;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK, "%s: %s", sql,
+                  sqlite3_errmsg(db));
+    if (sqlite3_step(statement) == SQLITE_ROW)
+        value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return value;
+}
+
+static sqlite3 *outside(const char *sql)
+{
+    sqlite3 *db = NULL;
+    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+    char *text = NULL;
+    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, &text) == SQLITE_OK, "%s: %s", sql, text);
+    return db;
+}
+
+START_TEST(a_batch_is_in_with_its_offsets)
+{
+    mill_sink *sink = sink_make();
+    mill_sink_position position = open_at(sink, 3);
+    ck_assert_int_eq(position.batch_id, 0);
+    ck_assert_uint_eq(position.n_offsets, 0);
+    ck_ok(test_run(sink, 1, 3, "3-abc", &(test_row){"a", 5}, &err), &err);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals"), 0);
+    ck_assert_int_eq(look("SELECT batch_id FROM millrace_commits"), 0);
+    mill_offset offsets[] = {{"direct", "T", "broker-a", 0, 100},
+                             {"direct", "T", "broker-a", 1, 7},
+                             {"other", "T", "broker-a", 0, INT64_MAX}};
+    ck_ok(sink->vtable.commit(sink->self, offsets, 3, &err), &err);
+    ck_assert_int_eq(look("SELECT total FROM totals WHERE k = 'a'"), 5);
+    ck_assert_int_eq(look("SELECT count(*) FROM millrace_commits WHERE stream_id = 'stream-1' AND "
+                          "sink_id = 'sink-1' AND epoch = 3 AND batch_id = 1 AND run = '3-abc' AND "
+                          "job_name = 'job' AND committed_ms > 1600000000000"),
+                     1);
+    ck_ok(test_batch(sink, 2, 3, "3-def", &(test_row){"a", 6}, &err), &err);
+    mill_sink_free(sink);
+    sink = sink_make();
+    position = open_at(sink, 4);
+    ck_assert_int_eq(position.batch_id, 2);
+    ck_assert_str_eq(position.run, "3-def");
+    ck_assert_uint_eq(position.n_offsets, 4);
+    ck_assert_str_eq(position.offsets[0].broker_name, "b"); /* sorted */
+    ck_assert_int_eq(position.offsets[0].next_offset, 20);
+    ck_assert_int_eq(position.offsets[2].queue_id, 1);
+    ck_assert_int_eq(position.offsets[2].next_offset, 7);
+    ck_assert_int_eq(position.offsets[3].next_offset, INT64_MAX);
+    ck_assert_int_eq(look("SELECT total FROM totals"), 11);
+    mill_sink_free(sink);
+}
+END_TEST
+
+START_TEST(two_targets_are_one_transaction)
+{
+    mill_sql_target targets[2] = {total_target(), total_target()};
+    targets[1].create_sql = "CREATE TABLE IF NOT EXISTS seen (k TEXT, n INTEGER)";
+    targets[1].statement = "INSERT INTO seen VALUES (?1, ?2);\n ";
+    mill_sink *sink = sink_with(targets, 2, false);
+    open_at(sink, 1);
+    for (int round = 0; round < 2; round++) {
+        ck_ok(test_run(sink, 1, 1, "1-a", &(test_row){"a", 5}, &err), &err);
+        mill_rows *rows = test_rows_make((const test_row[]){{"x", 1}, {"y", 2}}, 2);
+        ck_ok(sink->vtable.write(sink->self, 1, 3, rows, &err), &err);
+        mill_rows_free(rows);
+        if (round == 0)
+            sink->vtable.abort(sink->self);
+    }
+    ck_ok(sink->vtable.commit(sink->self, NULL, 0, &err), &err);
+    ck_assert_int_eq(look("SELECT total FROM totals"), 5);
+    ck_assert_int_eq(look("SELECT sum(n) FROM seen"), 3);
+    mill_rows *rows = test_rows_make(&(test_row){"x", 1}, 1);
+    ck_status(sink->vtable.write(sink->self, 2, 0, rows, &err), RMQ_INVAL);
+    mill_rows_free(rows);
+    mill_sink_free(sink);
+}
+END_TEST
+
+START_TEST(values_come_as_they_are)
+{
+    mill_sql_target target = total_target();
+    target.create_sql = "CREATE TABLE IF NOT EXISTS totals (k, total)";
+    target.statement = "INSERT INTO totals VALUES (?1, ?2)";
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    const rmq_slice keys[] = {RMQ_SLICE_LITERAL("a\0b"), {NULL, 0}, RMQ_SLICE_LITERAL("\xc3\xa4")};
+    mill_sink_batch batch = {.batch_id = 1, .epoch = 1, .run = "r"};
+    ck_ok(sink->vtable.begin(sink->self, &batch, &err), &err);
+    for (size_t i = 0; i < 3; i++) {
+        mill_rows *rows = test_rows_of_slice(keys[i], i == 0 ? INT64_MIN : (int64_t)i);
+        ck_ok(sink->vtable.write(sink->self, 0, 0, rows, &err), &err);
+        mill_rows_free(rows);
+    }
+    ck_ok(sink->vtable.commit(sink->self, NULL, 0, &err), &err);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals WHERE typeof(k) = 'text' AND "
+                          "hex(k) = '610062' AND total = -9223372036854775807 - 1"),
+                     1);
+    ck_assert_int_eq(look("SELECT total FROM totals WHERE k = ''"), 1);
+    ck_assert_int_eq(look("SELECT total FROM totals WHERE hex(k) = 'C3A4'"), 2);
+    mill_sink_free(sink);
+}
+END_TEST
+
+static rmq_status bind_kinds(const void *row, mill_sql_binder *binder, void *ctx)
+{
+    (void)row;
+    (void)ctx;
+    mill_bind_double(binder, 1, 0.1);
+    mill_bind_bytes(binder, 2, RMQ_SLICE_LITERAL("\0\xff"));
+    mill_bind_bytes(binder, 3, (rmq_slice){NULL, 0});
+    mill_bind_null(binder, 4);
+    return RMQ_OK;
+}
+
+START_TEST(every_kind_is_bound)
+{
+    mill_sql_target target = {.create_sql = "CREATE TABLE IF NOT EXISTS kinds (a, b, c, d, e)",
+                              .statement = "INSERT INTO kinds VALUES (?1, ?2, ?3, ?4, ?5)",
+                              .type = test_pair,
+                              .bind = bind_kinds};
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    ck_ok(test_batch(sink, 1, 1, "r", &(test_row){"a", 1}, &err), &err);
+    ck_assert_int_eq(look("SELECT count(*) FROM kinds WHERE a = 0.1 AND hex(b) = '00FF' AND "
+                          "typeof(c) = 'blob' AND length(c) = 0 AND d IS NULL AND e IS NULL"),
+                     1);
+    mill_sink_free(sink);
+}
+END_TEST
+
+START_TEST(a_new_file_is_private_and_in_wal_mode)
+{
+    umask(0);
+    mill_sink *sink = sink_make();
+    open_at(sink, 1);
+    struct stat info;
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_uint_eq(info.st_mode & 0777, 0600);
+    ck_assert_int_eq(look("SELECT 1 FROM pragma_journal_mode WHERE journal_mode = 'wal'"), 1);
+    mill_sink_free(sink);
+}
+END_TEST
+
+START_TEST(the_journal_mode_of_a_file_is_kept)
+{
+    sqlite3_close(outside("PRAGMA journal_mode=TRUNCATE; CREATE TABLE totals (k TEXT PRIMARY KEY, "
+                          "total INTEGER); INSERT INTO totals VALUES ('a', 1)"));
+    mill_sink *sink = sink_make();
+    open_at(sink, 1);
+    ck_ok(test_batch(sink, 1, 1, "r", &(test_row){"a", 5}, &err), &err);
+    ck_assert_int_eq(look("SELECT 1 FROM pragma_journal_mode WHERE journal_mode = 'wal'"), -1);
+    ck_assert_int_eq(look("SELECT total FROM totals"), 6);
+    mill_sink_free(sink);
+}
+END_TEST
+
+/* ---- who may commit what ---- */
+
+START_TEST(an_older_epoch_is_refused)
+{
+    mill_sink *old = sink_make();
+    mill_sink *new = sink_make();
+    open_at(old, 1);
+    ck_ok(test_batch(old, 1, 1, "1-a", &(test_row){"a", 1}, &err), &err);
+    open_at(new, 2);
+    ck_status(test_batch(old, 2, 1, "1-b", &(test_row){"a", 1}, &err), RMQ_FENCED);
+    ck_assert_msg(strstr(err.text, path) != NULL && strstr(err.text, "epoch 2") != NULL, "%s",
+                  err.text);
+    ck_assert(!err.retriable);
+    old->vtable.abort(old->self);
+    ck_ok(test_batch(new, 2, 2, "2-a", &(test_row){"a", 1}, &err), &err);
+    mill_sink_owner owner = test_owner(1);
+    mill_sink_position position;
+    ck_status(old->vtable.open(old->self, &owner, &position, &err), RMQ_FENCED);
+    ck_assert_int_eq(look("SELECT total FROM totals"), 2);
+    ck_assert_int_eq(look("SELECT epoch FROM millrace_commits"), 2);
+    mill_sink_free(old);
+    mill_sink_free(new);
+}
+END_TEST
+
+START_TEST(only_the_successor_is_taken)
+{
+    mill_sink *sink = sink_make();
+    open_at(sink, 1);
+    ck_ok(test_batch(sink, 1, 1, "1-a", &(test_row){"a", 1}, &err), &err);
+    ck_status(test_batch(sink, 1, 1, "1-b", &(test_row){"a", 1}, &err), RMQ_SINK);
+    ck_status(test_batch(sink, 3, 1, "1-c", &(test_row){"a", 1}, &err), RMQ_SINK);
+    ck_assert_msg(strstr(err.text, "batch 3") != NULL && strstr(err.text, "is 1") != NULL, "%s",
+                  err.text);
+    ck_ok(test_batch(sink, 2, 1, "1-d", &(test_row){"a", 1}, &err), &err);
+    ck_assert_int_eq(look("SELECT total FROM totals"), 2);
+    mill_sink_free(sink);
+}
+END_TEST
+
+START_TEST(another_checkpoint_is_refused_or_adopts)
+{
+    mill_sink *old = sink_make();
+    open_at(old, 7);
+    ck_ok(test_batch(old, 1, 7, "7-a", &(test_row){"a", 1}, &err), &err);
+    ck_ok(test_batch(old, 2, 7, "7-b", &(test_row){"a", 1}, &err), &err);
+    mill_sink *new = sink_make();
+    mill_sink_owner owner = test_owner(1);
+    owner.stream_id = "stream-2";
+    mill_sink_position position;
+    ck_status(new->vtable.open(new->self, &owner, &position, &err), RMQ_EXISTS);
+    ck_assert_msg(strstr(err.text, "stream-1") != NULL && strstr(err.text, "stream-2") != NULL &&
+                      strstr(err.text, "batch 2") != NULL &&
+                      strstr(err.text, "--adopt-sink") != NULL && strstr(err.text, path) != NULL,
+                  "%s", err.text);
+    ck_ok(test_batch(old, 3, 7, "7-c", &(test_row){"a", 1}, &err), &err);
+    owner.adopt = true;
+    ck_ok(new->vtable.open(new->self, &owner, &position, &err), &err);
+    ck_assert_int_eq(position.batch_id, 3);
+    ck_assert_str_eq(position.run, "7-c");
+    ck_assert_uint_eq(position.n_offsets, 1);
+    ck_assert_int_eq(position.offsets[0].next_offset, 30);
+    ck_status(test_batch(old, 4, 7, "7-d", &(test_row){"a", 1}, &err), RMQ_FENCED);
+    old->vtable.abort(old->self);
+    ck_ok(test_batch(new, 4, 1, "1-a", &(test_row){"a", 1}, &err), &err);
+    mill_sink_owner back = test_owner(8);
+    ck_status(old->vtable.open(old->self, &back, &position, &err), RMQ_EXISTS);
+    ck_assert_int_eq(look("SELECT count(*) FROM millrace_commits"), 1);
+    ck_assert_int_eq(look("SELECT count(*) FROM millrace_offsets WHERE stream_id = 'stream-2'"), 1);
+    ck_assert_int_eq(look("SELECT total FROM totals"), 4);
+    mill_sink_free(old);
+    mill_sink_free(new);
+}
+END_TEST
+
+START_TEST(a_stream_without_a_batch_does_not_count)
+{
+    mill_sink *old = sink_make();
+    open_at(old, 7);
+    mill_sink *new = sink_make();
+    mill_sink_owner owner = test_owner(1);
+    owner.stream_id = "stream-2";
+    mill_sink_position position;
+    ck_ok(new->vtable.open(new->self, &owner, &position, &err), &err);
+    ck_status(test_batch(old, 1, 7, "7-a", &(test_row){"a", 1}, &err), RMQ_FENCED);
+    mill_sink_owner elsewhere = test_owner(1);
+    elsewhere.stream_id = "stream-3";
+    elsewhere.job_name = "another job";
+    old->vtable.abort(old->self);
+    ck_ok(test_batch(new, 1, 1, "1-a", &(test_row){"a", 1}, &err), &err);
+    ck_ok(old->vtable.open(old->self, &elsewhere, &position, &err), &err);
+    ck_assert_int_eq(position.batch_id, 0);
+    mill_sink_free(old);
+    mill_sink_free(new);
+}
+END_TEST
+
+/* ---- runs that fail ---- */
+
+START_TEST(a_failed_run_takes_nothing_more)
+{
+    mill_sql_target target = total_target();
+    target.statement = "INSERT OR ROLLBACK INTO totals VALUES (?1, ?2)";
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    ck_ok(test_run(sink, 1, 1, "r1", &(test_row){"a", 1}, &err), &err);
+    mill_rows *rows = test_rows_make((const test_row[]){{"b", 1}, {"a", 2}, {"c", 3}}, 3);
+    ck_status(sink->vtable.write(sink->self, 0, 0, rows, &err), RMQ_SINK);
+    ck_assert_msg(strstr(err.text, "UNIQUE") != NULL && strstr(err.text, path) != NULL, "%s",
+                  err.text);
+    mill_rows_rewind(rows);
+    /* the transaction is gone: were this taken, each row would commit by itself */
+    ck_status(sink->vtable.write(sink->self, 0, 0, rows, &err), RMQ_SINK);
+    ck_status(sink->vtable.prepare(sink->self, &err), RMQ_SINK);
+    ck_status(sink->vtable.commit(sink->self, NULL, 0, &err), RMQ_SINK);
+    mill_rows_free(rows);
+    sink->vtable.abort(sink->self);
+    ck_status(sink->vtable.commit(sink->self, NULL, 0, &err), RMQ_SINK);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals"), 0);
+    ck_ok(test_batch(sink, 1, 1, "r2", &(test_row){"a", 1}, &err), &err);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals"), 1);
+    mill_sink_free(sink);
+}
+END_TEST
+
+static rmq_status bind_wrong(const void *row, mill_sql_binder *binder, void *ctx)
+{
+    (void)row;
+    if (ctx != NULL)
+        return RMQ_USER;
+    mill_bind_int64(binder, 9, 1);
+    mill_bind_int64(binder, 1, 1);
+    return RMQ_OK;
+}
+
+START_TEST(a_bad_bind_function_is_named)
+{
+    mill_sql_target target = total_target();
+    target.bind = bind_wrong;
+    target.ctx = _i == 0 ? NULL : &err;
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    ck_status(test_run(sink, 1, 1, "r", &(test_row){"a", 1}, &err), _i == 0 ? RMQ_SINK : RMQ_USER);
+    ck_assert_msg(strstr(err.text, _i == 0 ? "parameter 9" : "target 0") != NULL, "%s", err.text);
+    mill_sink_free(sink);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals"), 0);
+}
+END_TEST
+
+START_TEST(a_locked_database_is_tried_again)
+{
+    mill_sink *sink = sink_make();
+    open_at(sink, 1);
+    sqlite3 *other = outside("BEGIN IMMEDIATE");
+    ck_status(test_run(sink, 1, 1, "r1", &(test_row){"a", 1}, &err), RMQ_LOCKED);
+    ck_assert(err.retriable);
+    ck_assert_msg(strstr(err.text, path) != NULL && strstr(err.text, "locked") != NULL, "%s",
+                  err.text);
+    sink->vtable.abort(sink->self);
+    mill_sink *second = sink_make();
+    mill_sink_owner owner = test_owner(2);
+    mill_sink_position position;
+    ck_status(second->vtable.open(second->self, &owner, &position, &err), RMQ_LOCKED);
+    ck_assert(err.retriable);
+    sqlite3_close(other);
+    ck_ok(test_batch(sink, 1, 1, "r2", &(test_row){"a", 1}, &err), &err);
+    ck_ok(second->vtable.open(second->self, &owner, &position, &err), &err);
+    mill_sink_free(second);
+    mill_sink_free(sink);
+}
+END_TEST
+
+/* With a rollback journal it is COMMIT that meets a reader. */
+START_TEST(a_reader_in_the_way_of_commit)
+{
+    sqlite3_close(outside("CREATE TABLE totals (k TEXT PRIMARY KEY, total INTEGER); "
+                          "INSERT INTO totals VALUES ('z', 1)"));
+    mill_sink *sink = sink_make();
+    open_at(sink, 1);
+    sqlite3 *reader = outside("BEGIN; SELECT * FROM totals");
+    ck_status(test_batch(sink, 1, 1, "r1", &(test_row){"a", 1}, &err), RMQ_LOCKED);
+    ck_assert(err.retriable);
+    sink->vtable.abort(sink->self);
+    sqlite3_close(reader);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals"), 1);
+    ck_ok(test_batch(sink, 1, 1, "r2", &(test_row){"a", 1}, &err), &err);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals"), 2);
+    mill_sink_free(sink);
+}
+END_TEST
+
+/* ---- files that are not what they should be ---- */
+
+static void check_open(rmq_status expected, const char *said)
+{
+    mill_sink *sink = sink_make();
+    mill_sink_owner owner = test_owner(1);
+    mill_sink_position position;
+    ck_status(sink->vtable.open(sink->self, &owner, &position, &err), expected);
+    ck_assert_msg(strstr(err.text, path) != NULL && strstr(err.text, said) != NULL, "%s", err.text);
+    ck_assert_int_eq(err.status, expected);
+    mill_sink_batch batch = {.batch_id = 1, .epoch = 1, .run = "r"};
+    ck_status(sink->vtable.begin(sink->self, &batch, &err), RMQ_INVAL);
+    sink->vtable.abort(sink->self);
+    mill_sink_free(sink);
+}
+
+static void write_file(const char *text, size_t len)
+{
+    FILE *file = fopen(path, "w");
+    ck_assert_uint_eq(fwrite(text, 1, len, file), len);
+    fclose(file);
+}
+
+START_TEST(a_directory_is_refused)
+{
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    check_open(RMQ_INVAL, "is a directory");
+}
+END_TEST
+
+START_TEST(a_fifo_is_refused)
+{
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    check_open(RMQ_INVAL, "not a regular file");
+}
+END_TEST
+
+START_TEST(a_missing_directory_is_said)
+{
+    snprintf(path, sizeof(path), "%s/no/out.db", dir);
+    check_open(RMQ_NOT_FOUND, "directory does not exist");
+}
+END_TEST
+
+START_TEST(what_is_no_database_is_left_alone)
+{
+    char text[5000];
+    memset(text, 'x', sizeof(text));
+    write_file(text, sizeof(text));
+    check_open(RMQ_CORRUPT, "not an SQLite database");
+    struct stat info;
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_int_eq(info.st_size, sizeof(text));
+}
+END_TEST
+
+START_TEST(a_damaged_database_is_said)
+{
+    sqlite3_close(outside("CREATE TABLE a (x); CREATE TABLE b (x); INSERT INTO a VALUES (1)"));
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    char junk[3900];
+    memset(junk, 0x5a, sizeof(junk));
+    ck_assert_int_eq(pwrite(fd, junk, sizeof(junk), 100), sizeof(junk));
+    close(fd);
+    check_open(RMQ_CORRUPT, "damaged");
+}
+END_TEST
+
+/* Root may write to anything; so this is tried as nobody. */
+START_TEST(a_read_only_database_is_said)
+{
+    sqlite3_close(outside("CREATE TABLE a (x)"));
+    ck_assert_int_eq(chmod(path, 0444), 0);
+    ck_assert_int_eq(chmod(dir, 0755), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+            _exit(3);
+        mill_sink *sink = sink_make();
+        mill_sink_owner owner = test_owner(1);
+        mill_sink_position position;
+        rmq_status status = sink->vtable.open(sink->self, &owner, &position, &err);
+        bool good = status == RMQ_IO && strstr(err.text, "read-only") != NULL &&
+                    strstr(err.text, path) != NULL;
+        if (!good)
+            fprintf(stderr, "%s: %s\n", rmq_status_name(status), err.text);
+        snprintf(path, sizeof(path), "%s/new.db", dir);
+        mill_sink *another = sink_make();
+        status = another->vtable.open(another->self, &owner, &position, &err);
+        good = good && status == RMQ_IO && strstr(err.text, "Permission denied") != NULL;
+        mill_sink_free(sink);
+        mill_sink_free(another);
+        _exit(good ? 0 : 1);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(bad_sql_leaves_nothing)
+{
+    static const struct {
+        const char *create_sql;
+        const char *statement;
+        rmq_status status;
+        const char *said;
+    } cases[] = {
+        {"CREATE TABEL x (a)", "INSERT INTO x VALUES (1)", RMQ_SINK, "target 0"},
+        {"CREATE TABLE x (a)", "INSERT INTO y VALUES (1)", RMQ_SINK, "no such table: y"},
+        {"CREATE TABLE x (a)", "SELECT * FROM x", RMQ_INVAL, "writes nothing"},
+        {"CREATE TABLE x (a)", "COMMIT", RMQ_INVAL, "writes nothing"},
+        {"CREATE TABLE x (a)", "INSERT INTO x VALUES (1); DROP TABLE x", RMQ_INVAL, "exactly one"},
+        {"CREATE TABLE x (a)", " -- nothing", RMQ_INVAL, "exactly one"},
+        {"CREATE TABLE x (a); COMMIT", "INSERT INTO x VALUES (1)", RMQ_INVAL, "ends the trans"},
+    };
+    mill_sql_target target = total_target();
+    target.create_sql = cases[_i].create_sql;
+    target.statement = cases[_i].statement;
+    mill_sink *sink = sink_with(&target, 1, false);
+    mill_sink_owner owner = test_owner(1);
+    mill_sink_position position;
+    ck_status(sink->vtable.open(sink->self, &owner, &position, &err), cases[_i].status);
+    ck_assert_msg(strstr(err.text, path) != NULL && strstr(err.text, cases[_i].said) != NULL, "%s",
+                  err.text);
+    mill_sink_free(sink);
+    if (strstr(cases[_i].create_sql, "COMMIT") == NULL)
+        ck_assert_int_eq(look("SELECT count(*) FROM sqlite_master"), 0);
+}
+END_TEST
+
+START_TEST(configs_are_checked)
+{
+    mill_sink *sink = NULL;
+    mill_sql_target target = total_target();
+    mill_sqlite_config good = MILL_SQLITE_CONFIG_INIT;
+    good.path = path;
+    good.targets = &target;
+    good.n_targets = 1;
+    ck_status(mill_sqlite_sink_new(NULL, &sink, &err), RMQ_INVAL);
+    mill_sqlite_config config = good;
+    config.path = NULL;
+    ck_status(mill_sqlite_sink_new(&config, &sink, &err), RMQ_INVAL);
+    config = good;
+    config.n_targets = 0;
+    ck_status(mill_sqlite_sink_new(&config, &sink, &err), RMQ_INVAL);
+    config = good;
+    config.struct_size = 0;
+    ck_status(mill_sqlite_sink_new(&config, &sink, &err), RMQ_INVAL);
+    config = good;
+    config.busy_timeout_ms = -1;
+    ck_status(mill_sqlite_sink_new(&config, &sink, &err), RMQ_INVAL);
+    target.bind = NULL;
+    ck_status(mill_sqlite_sink_new(&good, &sink, &err), RMQ_INVAL);
+    ck_assert_ptr_null(sink);
+}
+END_TEST
+
+/* ":memory:" and "file:x" are names of files. */
+START_TEST(no_name_is_special)
+{
+    ck_assert_int_eq(chdir(dir), 0);
+    snprintf(path, sizeof(path), _i == 0 ? ":memory:" : "file:x?mode=ro");
+    mill_sink *sink = sink_make();
+    open_at(sink, 1);
+    ck_ok(test_batch(sink, 1, 1, "r", &(test_row){"a", 1}, &err), &err);
+    mill_sink_free(sink);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    sink = sink_make();
+    ck_assert_int_eq(open_at(sink, 2).batch_id, 1);
+    mill_sink_free(sink);
+}
+END_TEST
+
+/* ---- the negative control ---- */
+
+START_TEST(unsafe_offsets_repeat_after_a_kill)
+{
+    mill_sql_target target = total_target();
+    pid_t pid = fork();
+    if (pid == 0) {
+        mill_sink *sink = sink_with(&target, 1, true);
+        open_at(sink, 1);
+        if (test_run(sink, 1, 1, "1-a", &(test_row){"a", 1}, &err) == RMQ_OK)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    int status = 0;
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    mill_sink *sink = sink_with(&target, 1, true);
+    ck_assert_int_eq(open_at(sink, 2).batch_id, 0); /* as if nothing had been done */
+    ck_assert_int_eq(look("SELECT total FROM totals"), 1);
+    ck_ok(test_batch(sink, 1, 2, "2-a", &(test_row){"a", 1}, &err), &err);
+    ck_assert_int_eq(look("SELECT total FROM totals"), 2); /* twice: what the sink is there for */
+    mill_sink_free(sink);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("sqlite sink");
+    TCase *cases = tcase_create("sqlite");
+    tcase_add_checked_fixture(cases, set_up, tear_down);
+    tcase_add_test(cases, a_batch_is_in_with_its_offsets);
+    tcase_add_test(cases, two_targets_are_one_transaction);
+    tcase_add_test(cases, values_come_as_they_are);
+    tcase_add_test(cases, every_kind_is_bound);
+    tcase_add_test(cases, a_new_file_is_private_and_in_wal_mode);
+    tcase_add_test(cases, the_journal_mode_of_a_file_is_kept);
+    tcase_add_test(cases, an_older_epoch_is_refused);
+    tcase_add_test(cases, only_the_successor_is_taken);
+    tcase_add_test(cases, another_checkpoint_is_refused_or_adopts);
+    tcase_add_test(cases, a_stream_without_a_batch_does_not_count);
+    tcase_add_test(cases, a_failed_run_takes_nothing_more);
+    tcase_add_loop_test(cases, a_bad_bind_function_is_named, 0, 2);
+    tcase_add_test(cases, a_locked_database_is_tried_again);
+    tcase_add_test(cases, a_reader_in_the_way_of_commit);
+    tcase_add_test(cases, a_directory_is_refused);
+    tcase_add_test(cases, a_fifo_is_refused);
+    tcase_add_test(cases, a_missing_directory_is_said);
+    tcase_add_test(cases, what_is_no_database_is_left_alone);
+    tcase_add_test(cases, a_damaged_database_is_said);
+    tcase_add_test(cases, a_read_only_database_is_said);
+    tcase_add_loop_test(cases, bad_sql_leaves_nothing, 0, 7);
+    tcase_add_test(cases, configs_are_checked);
+    tcase_add_loop_test(cases, no_name_is_special, 0, 2);
+    tcase_add_test(cases, unsafe_offsets_repeat_after_a_kill);
+    suite_add_tcase(suite, cases);
+    return suite;
+}
