@@ -70,13 +70,11 @@ rmq_status rmq_expression_check_result(const rmq_call_outcome *outcome, const ch
         return RMQ_OK;
     rmq_status status = rmq_answer_error(outcome->answer, "CHECK_CLIENT_CONFIG", address, err);
     static const char no_filter[] = "does not support consumer to filter";
-    if (command->code == RMQ_RESPONSE_SUBSCRIPTION_PARSE_FAILED)
-        status = RMQ_INVAL;
-    else if (command->code == RMQ_RESPONSE_SYSTEM_ERROR && command->has_remark &&
-             command->remark.len > 0 &&
-             memmem(command->remark.data, command->remark.len, no_filter, sizeof(no_filter) - 1) !=
-                 NULL)
+    if (command->has_remark && command->remark.len > 0 &&
+        memmem(command->remark.data, command->remark.len, no_filter, sizeof(no_filter) - 1) != NULL)
         status = RMQ_UNSUPPORTED;
+    else if (command->code == RMQ_RESPONSE_SUBSCRIPTION_PARSE_FAILED)
+        status = RMQ_INVAL;
     if (err != NULL)
         err->status = status;
     return status;

@@ -105,6 +105,8 @@ static void on_stopped(void *ctx, rmq_status status, const rmq_data_loss *loss,
     pthread_mutex_lock(&reader->mutex);
     reader->stopped = true;
     reader->stop_status = status;
+    if (status == RMQ_CANCELLED) /* the client was; our hook may still be on its way */
+        reader->cancelled = true;
     if (loss != NULL)
         reader->stop_loss = *loss;
     if (err != NULL)
