@@ -89,9 +89,9 @@ static void fail_all(rmq_call_list *list, rmq_status status, const rmq_error *er
     }
 }
 
-static void log_down(rmq_peer *peer, bool was_up, bool idle, const rmq_error *err)
+static void log_down(rmq_peer *peer, bool idle_close, const rmq_error *err)
 {
-    if (was_up && idle && err->status == RMQ_CLOSED) {
+    if (idle_close) {
         rmq_client_log(peer->client, RMQ_LOG_DEBUG, "link", "%s (idle)", err->text);
         return;
     }
@@ -131,7 +131,8 @@ static void detach(rmq_peer *peer, rmq_call_list *out_calls)
     peer->up = false;
 }
 
-static void go_down(rmq_peer *peer, rmq_status status, const rmq_error *err)
+/* `hung_up`: it was us. */
+static void go_down(rmq_peer *peer, rmq_status status, const rmq_error *err, bool hung_up)
 {
     bool was_up = peer->up;
     bool idle = peer->pending.n_in_flight == 0 && peer->waiting.first == NULL;
@@ -139,7 +140,7 @@ static void go_down(rmq_peer *peer, rmq_status status, const rmq_error *err)
     rmq_error error = *err; /* it may live in the connection */
     peer->last_error = error;
     peer->has_error = !was_up;
-    log_down(peer, was_up, idle, &error);
+    log_down(peer, was_up && idle && !hung_up && status == RMQ_CLOSED, &error);
     set_backoff(peer, was_up, idle);
     detach(peer, &failed);
     if (!was_up) {
@@ -154,7 +155,7 @@ static void go_down(rmq_peer *peer, rmq_status status, const rmq_error *err)
 
 static void on_down(void *owner, rmq_status status, const rmq_error *err)
 {
-    go_down(owner, status, err);
+    go_down(owner, status, err, false);
 }
 
 /* We close it, since the peer broke the protocol. */
@@ -162,7 +163,7 @@ static void hang_up(rmq_peer *peer, const rmq_error *err)
 {
     rmq_error error = *err;
     rmq_error_wrap(&error, "connection to %s closed", peer->text);
-    go_down(peer, error.status, &error);
+    go_down(peer, error.status, &error, true);
 }
 
 /* ---- coming up ---- */

@@ -11,9 +11,7 @@
  *
  * Bytes are received straight into the frame splitter's memory. What is sent waits in a list of
  * pieces and goes out at the end of the turn (event_active on the write event: many calls of one
- * turn become one sendmsg without a trip through epoll). The list is bounded in bytes. A piece of
- * which nothing was tried yet can be withdrawn, which is what makes "sent = false" of a call that
- * timed out true.
+ * turn become one sendmsg without a trip through epoll). See output.c.
  *
  * `down` is always delivered by the timer with delay 0, so it never arrives inside another
  * callback. A callback may free the connection: `busy` keeps the memory until the event handler has
@@ -31,7 +29,6 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* Most bytes taken from one connection per turn of the loop, for fairness among connections. */
@@ -45,14 +42,6 @@ typedef enum conn_state {
     CONN_UP,
     CONN_DOWN
 } conn_state;
-
-struct rmq_write {
-    rmq_write *next;
-    rmq_write **back; /* the owner's pointer, cleared when the first byte is tried */
-    uint8_t *data;
-    size_t len;
-    size_t at; /* bytes already written */
-};
 
 struct rmq_conn {
     rmq_conn_options options;
@@ -68,9 +57,7 @@ struct rmq_conn {
     struct event write_event;
     rmq_timer timer; /* connect deadline, later the delivery of `down` */
     rmq_splitter *splitter;
-    rmq_write *first_write;
-    rmq_write *last_write;
-    size_t queued_bytes;
+    rmq_output output;
     int64_t last_received_ns;
     rmq_error error;
     bool tls_failed;       /* of the addresses tried, one failed in TLS */
@@ -83,20 +70,6 @@ struct rmq_conn {
 static void try_next_endpoint(rmq_conn *conn);
 
 /* ---- going down ---- */
-
-static void drop_writes(rmq_conn *conn)
-{
-    while (conn->first_write != NULL) {
-        rmq_write *write = conn->first_write;
-        conn->first_write = write->next;
-        if (write->back != NULL)
-            *write->back = NULL;
-        rmq_free(write->data);
-        rmq_free(write);
-    }
-    conn->last_write = NULL;
-    conn->queued_bytes = 0;
-}
 
 static void close_socket(rmq_conn *conn)
 {
@@ -168,43 +141,11 @@ static void lost(rmq_conn *conn, const rmq_error *why)
 
 /* ---- writing ---- */
 
-/* From now on the peer may have it. */
-static void mark_tried(rmq_write *write)
-{
-    if (write->back != NULL)
-        *write->back = NULL;
-    write->back = NULL;
-}
-
-static void advance_writes(rmq_conn *conn, size_t written)
-{
-    conn->queued_bytes -= written;
-    while (written > 0) {
-        rmq_write *write = conn->first_write;
-        size_t left = write->len - write->at;
-        if (written < left) {
-            write->at += written;
-            return;
-        }
-        written -= left;
-        conn->first_write = write->next;
-        if (conn->first_write == NULL)
-            conn->last_write = NULL;
-        rmq_free(write->data);
-        rmq_free(write);
-    }
-}
-
 static rmq_transfer write_plain(rmq_conn *conn, size_t *out_len, rmq_error *err)
 {
     struct iovec pieces[WRITE_PIECES];
-    size_t count = 0;
-    for (rmq_write *write = conn->first_write; write != NULL && count < WRITE_PIECES;
-         write = write->next) {
-        pieces[count].iov_base = write->data + write->at;
-        pieces[count++].iov_len = write->len - write->at;
-    }
-    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = count};
+    struct msghdr message = {.msg_iov = pieces};
+    message.msg_iovlen = rmq_output_gather(&conn->output, pieces, WRITE_PIECES);
     ssize_t written = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     if (written < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
         return RMQ_TRANSFER_WANT_WRITE;
@@ -213,34 +154,29 @@ static rmq_transfer write_plain(rmq_conn *conn, size_t *out_len, rmq_error *err)
         return RMQ_TRANSFER_FAILED;
     }
     *out_len = (size_t)written;
-    size_t tried = 0;
-    for (rmq_write *write = conn->first_write; write != NULL && tried < *out_len;
-         write = write->next) {
-        tried += write->len - write->at;
-        mark_tried(write);
-    }
+    rmq_output_tried(&conn->output, *out_len);
     return RMQ_TRANSFER_DONE;
 }
 
 static rmq_transfer write_tls(rmq_conn *conn, size_t *out_len, rmq_error *err)
 {
-    rmq_write *write = conn->first_write;
+    struct iovec piece;
+    (void)rmq_output_gather(&conn->output, &piece, 1);
     /* Even where it wants to be called again, a part of the record may be on its way. */
-    mark_tried(write);
-    return rmq_tls_write(conn->session, write->data + write->at, write->len - write->at, out_len,
-                         err);
+    rmq_output_tried(&conn->output, piece.iov_len);
+    return rmq_tls_write(conn->session, piece.iov_base, piece.iov_len, out_len, err);
 }
 
 static void write_out(rmq_conn *conn)
 {
     conn->write_wants_read = false;
-    while (conn->state == CONN_UP && conn->first_write != NULL) {
+    while (conn->state == CONN_UP && !rmq_output_is_empty(&conn->output)) {
         size_t written = 0;
         rmq_error error;
         rmq_transfer transfer = conn->session != NULL ? write_tls(conn, &written, &error)
                                                       : write_plain(conn, &written, &error);
         if (transfer == RMQ_TRANSFER_DONE) {
-            advance_writes(conn, written);
+            rmq_output_written(&conn->output, written);
         } else if (transfer == RMQ_TRANSFER_WANT_WRITE) {
             if (event_add(&conn->write_event, NULL) == 0)
                 return;
@@ -543,6 +479,7 @@ rmq_status rmq_conn_open(const rmq_conn_options *options, rmq_conn **out_conn, r
         return rmq_error_set(err, RMQ_NOMEM, "no memory for a connection");
     conn->options = *options;
     conn->fd = -1;
+    rmq_output_init(&conn->output, options->max_write_bytes);
     conn->deadline_ns = rmq_clock_monotonic_ns() + options->connect_timeout_ms * 1000000;
     rmq_status status = rmq_timer_init(&conn->timer, options->loop, on_timer, err);
     if (status != RMQ_OK)
@@ -569,7 +506,7 @@ void rmq_conn_free(rmq_conn *conn)
     if (conn == NULL)
         return;
     close_socket(conn);
-    drop_writes(conn);
+    rmq_output_clear(&conn->output);
     rmq_resolve_cancel(conn->resolve);
     conn->resolve = NULL;
     rmq_timer_deinit(&conn->timer);
@@ -586,44 +523,17 @@ rmq_status rmq_conn_send(rmq_conn *conn, uint8_t *take_data, size_t len, rmq_wri
 {
     if (conn->state != CONN_UP)
         return rmq_error_set(err, RMQ_CLOSED, "not connected");
-    if (len > conn->options.max_write_bytes - conn->queued_bytes)
-        return rmq_error_set(err, RMQ_FULL, "%zu bytes wait to be written, %zu more pass %zu",
-                             conn->queued_bytes, len, conn->options.max_write_bytes);
-    rmq_write *write = rmq_calloc(1, sizeof(*write));
-    if (write == NULL)
-        return rmq_error_set(err, RMQ_NOMEM, "no memory to send %zu bytes", len);
-    write->data = take_data;
-    write->len = len;
-    write->back = out_write;
-    if (out_write != NULL)
-        *out_write = write;
-    if (conn->last_write != NULL)
-        conn->last_write->next = write;
-    else
+    bool was_empty = rmq_output_is_empty(&conn->output);
+    rmq_status status = rmq_output_push(&conn->output, take_data, len, out_write, err);
+    /* While something waits, the write event is active or added already. */
+    if (status == RMQ_OK && was_empty)
         event_active(&conn->write_event, EV_WRITE, 0);
-    if (conn->first_write == NULL)
-        conn->first_write = write;
-    conn->last_write = write;
-    conn->queued_bytes += len;
-    return RMQ_OK;
+    return status;
 }
 
 void rmq_conn_withdraw(rmq_conn *conn, rmq_write *write)
 {
-    rmq_write *previous = NULL;
-    rmq_write **at = &conn->first_write;
-    while (*at != write) {
-        previous = *at;
-        at = &previous->next;
-    }
-    *at = write->next;
-    if (conn->last_write == write)
-        conn->last_write = previous;
-    conn->queued_bytes -= write->len;
-    if (write->back != NULL)
-        *write->back = NULL;
-    rmq_free(write->data);
-    rmq_free(write);
+    rmq_output_withdraw(&conn->output, write);
 }
 
 void rmq_conn_flush(rmq_conn *conn)

@@ -7,13 +7,10 @@
 #include "address.h"
 #include "dns.h"
 #include "loop.h"
+#include "output.h"
 #include "tls.h"
 
 typedef struct rmq_conn rmq_conn;
-
-/* A queued piece of output: its owner may take it back as long as no byte of it was handed to the
- * socket. */
-typedef struct rmq_write rmq_write;
 
 /* None of them is called from inside a function of this file; all of them may call any of these
  * functions, rmq_conn_free too. */
