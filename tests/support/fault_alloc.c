@@ -9,8 +9,8 @@
 #include <rmq/base.h>
 
 static struct {
-    int64_t fail_at;
-    bool fail_all_after;
+    _Atomic int64_t fail_at;
+    atomic_bool fail_all_after;
     _Atomic int64_t count;
     _Atomic int64_t failed;
     _Atomic int64_t live;
@@ -21,8 +21,9 @@ static struct {
 static bool refuses(void)
 {
     int64_t index = atomic_fetch_add(&state.count, 1);
-    bool refused = state.fail_at >= 0 &&
-                   (index == state.fail_at || (state.fail_all_after && index > state.fail_at));
+    int64_t fail_at = atomic_load(&state.fail_at);
+    bool refused = fail_at >= 0 &&
+                   (index == fail_at || (atomic_load(&state.fail_all_after) && index > fail_at));
     if (refused)
         atomic_fetch_add(&state.failed, 1);
     return refused;
@@ -88,8 +89,8 @@ static void install(int64_t nth, bool all_after)
 {
     static const rmq_allocator allocator = {fault_malloc, fault_calloc, fault_realloc, fault_free,
                                             NULL};
-    state.fail_at = nth;
-    state.fail_all_after = all_after;
+    atomic_store(&state.fail_at, nth);
+    atomic_store(&state.fail_all_after, all_after);
     atomic_store(&state.count, 0);
     atomic_store(&state.failed, 0);
     atomic_store(&state.live, 0);
@@ -106,6 +107,14 @@ void fault_alloc_fail(int64_t nth)
 void fault_alloc_fail_from(int64_t nth)
 {
     install(nth, true);
+}
+
+void fault_alloc_rearm(int64_t nth)
+{
+    atomic_store(&state.fail_at, -1);
+    atomic_store(&state.failed, 0);
+    atomic_store(&state.count, 0);
+    atomic_store(&state.fail_at, nth);
 }
 
 void fault_alloc_off(void)

@@ -23,6 +23,10 @@ void fault_alloc_fail(int64_t nth);
 /* As fault_alloc_fail, but every allocation from the nth on fails. */
 void fault_alloc_fail_from(int64_t nth);
 
+/* As fault_alloc_fail, of an allocator that is installed, while other threads are using it. Counts
+ * of what is live go on. */
+void fault_alloc_rearm(int64_t nth);
+
 /* The default allocator again. Whatever is live may still be freed. */
 void fault_alloc_off(void);
 

@@ -1,0 +1,701 @@
+/* Calls against a server that the test plays: answers in any order, deadlines, late and unasked
+ * answers, peers that break the protocol, and what "not sent" means. */
+#include "fake_peer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../proto/codes.h"
+#include "../support/fault_alloc.h"
+
+#define LONG_MS 20000
+#define SHORT_MS 80
+
+static fake_peer server;
+static rmq_client *client;
+static log_record logged;
+static call_record calls[3];
+
+static void start_client(const rmq_client_config *given)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    if (given != NULL)
+        config = *given;
+    log_record_init(&logged);
+    config.log = log_record_fn;
+    config.log_ctx = &logged;
+    config.log_level = RMQ_LOG_DEBUG;
+    fake_peer_open(&server);
+    client = client_make(server.address, &config);
+    for (int i = 0; i < 3; i++)
+        record_init(&calls[i], client, server.address);
+}
+
+static void stop_client(void)
+{
+    rmq_client_free(client);
+    fake_peer_close(&server);
+    for (int i = 0; i < 3; i++)
+        record_deinit(&calls[i]);
+}
+
+/* One call that is answered: the connection works. */
+static void expect_working(int fd, call_record *record)
+{
+    int before = record_count(record);
+    record_start(record, LONG_MS);
+    fake_answer(fd, fake_read_opaque(fd), 0, 4711);
+    record_wait(record, before + 1);
+    ck_assert_int_eq(record->status, RMQ_OK);
+    ck_assert_int_eq(record->number, 4711);
+}
+
+START_TEST(answers_are_matched_in_any_order)
+{
+    start_client(NULL);
+    for (int i = 0; i < 3; i++)
+        record_start(&calls[i], LONG_MS);
+    int fd = fake_accept(&server);
+    int32_t opaques[3];
+    for (int i = 0; i < 3; i++)
+        opaques[i] = fake_read_opaque(fd);
+    for (int i = 2; i >= 0; i--)
+        fake_answer(fd, opaques[i], i, 100 + i);
+    for (int i = 0; i < 3; i++) {
+        record_wait(&calls[i], 1);
+        ck_assert_int_eq(calls[i].status, RMQ_OK);
+        ck_assert(calls[i].sent);
+        ck_assert_int_eq(calls[i].code, i);
+        ck_assert_int_eq(calls[i].number, 100 + i);
+    }
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+START_TEST(a_late_answer_is_dropped_and_the_stream_goes_on)
+{
+    start_client(NULL);
+    record_start(&calls[0], SHORT_MS);
+    int fd = fake_accept(&server);
+    int32_t opaque = fake_read_opaque(fd);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_TIMEOUT);
+    ck_assert(calls[0].sent);
+    ck_assert(calls[0].error.retriable);
+    ck_assert_ptr_nonnull(strstr(calls[0].error.text, server.address));
+    fake_answer(fd, opaque, 0, 1);
+    expect_working(fd, &calls[1]);
+    ck_assert_int_eq(record_count(&calls[0]), 1);
+    ck_assert_int_eq(log_warnings(&logged), 0);
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+START_TEST(a_cancelled_call_is_never_completed)
+{
+    start_client(NULL);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    int32_t opaque = fake_read_opaque(fd);
+    record_cancel(&calls[0]);
+    fake_answer(fd, opaque, 0, 1);
+    expect_working(fd, &calls[1]);
+    ck_assert_int_eq(record_count(&calls[0]), 0);
+    close(fd);
+    stop_client();
+    ck_assert_int_eq(calls[0].n_done, 0);
+}
+END_TEST
+
+static void expect_hung_up(int fd, call_record *waiting, const char *text)
+{
+    fake_expect_closed(fd);
+    record_wait(waiting, 1);
+    ck_assert_int_ne(waiting->status, RMQ_OK);
+    ck_assert(waiting->sent);
+    ck_assert_msg(strstr(waiting->error.text, text) != NULL, "%s", waiting->error.text);
+    ck_assert_int_eq(log_warnings(&logged), 1);
+    log_wait_for(&logged, text);
+    close(fd);
+}
+
+START_TEST(an_answer_nobody_asked_for_ends_the_connection)
+{
+    start_client(NULL);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    int32_t opaque = fake_read_opaque(fd);
+    fake_answer(fd, opaque + 1000, 0, 1);
+    expect_hung_up(fd, &calls[0], "nobody asked for");
+    ck_assert_int_eq(calls[0].status, RMQ_PROTO);
+    stop_client();
+}
+END_TEST
+
+START_TEST(a_second_answer_ends_the_connection)
+{
+    start_client(NULL);
+    record_start(&calls[0], LONG_MS);
+    record_start(&calls[1], LONG_MS);
+    int fd = fake_accept(&server);
+    int32_t opaque = fake_read_opaque(fd);
+    (void)fake_read_opaque(fd);
+    fake_answer(fd, opaque, 0, 1);
+    fake_answer(fd, opaque, 0, 2);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].number, 1);
+    expect_hung_up(fd, &calls[1], "nobody asked for");
+    ck_assert_int_eq(record_count(&calls[0]), 1);
+    stop_client();
+}
+END_TEST
+
+START_TEST(a_frame_over_the_cap_ends_the_connection)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.max_frame_bytes = 4096;
+    start_client(&config);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    (void)fake_read_opaque(fd);
+    fake_write(fd, "\x00\x00\x20\x00\x00\x00\x00\x10", 8);
+    expect_hung_up(fd, &calls[0], "8196 bytes > max 4096");
+    stop_client();
+}
+END_TEST
+
+static const struct {
+    const char *bytes;
+    size_t len;
+} garbage[] = {
+    {"\x00\x00\x00\x06\x00\x00\x00\x02{]", 10},            /* not JSON */
+    {"\x00\x00\x00\x06\x02\x00\x00\x02{}", 10},            /* no such serialization */
+    {"\x00\x00\x00\x06\x00\x00\x00\x09{}", 10},            /* header longer than the frame */
+    {"\x00\x00\x00\x00", 4},                               /* too short */
+    {"\xff\xff\xff\xff\x00\x00\x00\x02", 8},               /* negative */
+    {"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n", 38}, /* another server altogether */
+};
+
+START_TEST(garbage_ends_the_connection)
+{
+    start_client(NULL);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    (void)fake_read_opaque(fd);
+    fake_write(fd, garbage[_i].bytes, garbage[_i].len);
+    fake_expect_closed(fd);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_PROTO);
+    ck_assert(calls[0].sent);
+    ck_assert_int_eq(log_warnings(&logged), 1);
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+START_TEST(a_server_request_is_answered_unsupported_unless_oneway)
+{
+    start_client(NULL);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    int32_t opaque = fake_read_opaque(fd);
+    rmq_command request;
+    rmq_command_init(&request, RMQ_REQUEST_NOTIFY_CONSUMER_IDS_CHANGED);
+    request.flag = RMQ_FLAG_ONEWAY;
+    request.opaque = opaque; /* the server's own number, which may be the same as ours */
+    fake_write_command(fd, &request);
+    rmq_command_deinit(&request);
+    rmq_command_init(&request, 9999);
+    request.opaque = 5;
+    fake_write_command(fd, &request);
+    rmq_command_deinit(&request);
+    rmq_frame *frame;
+    rmq_command answer;
+    fake_read(fd, &frame, &answer); /* the oneway one got none */
+    ck_assert(rmq_command_is_response(&answer));
+    ck_assert_int_eq(answer.opaque, 5);
+    ck_assert_int_eq(answer.code, RMQ_RESPONSE_REQUEST_CODE_NOT_SUPPORTED);
+    rmq_command_deinit(&answer);
+    rmq_frame_unref(frame);
+    fake_answer(fd, opaque, 0, 8);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].number, 8);
+    ck_assert_int_eq(log_warnings(&logged), 0);
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+START_TEST(a_refused_connect_says_so_and_was_not_sent)
+{
+    start_client(NULL);
+    fake_peer_close(&server); /* nobody listens there now */
+    record_start(&calls[0], LONG_MS);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_IO);
+    ck_assert(!calls[0].sent);
+    ck_assert_ptr_nonnull(strstr(calls[0].error.text, server.address));
+    ck_assert_ptr_nonnull(strstr(calls[0].error.text, "refused"));
+    ck_assert_int_ne(calls[0].error.os_errno, 0);
+    stop_client();
+}
+END_TEST
+
+START_TEST(an_outage_is_warned_of_once)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.reconnect_max_ms = 1;
+    start_client(&config);
+    fake_peer nobody;
+    fake_peer_open(&nobody);
+    fake_peer_close(&nobody);
+    record_deinit(&calls[0]);
+    record_init(&calls[0], client, nobody.address);
+    for (int i = 0; i < 20; i++) {
+        record_start(&calls[0], LONG_MS);
+        record_wait(&calls[0], i + 1);
+        ck_assert_int_eq(calls[0].status, RMQ_IO);
+    }
+    ck_assert_int_eq(log_warnings(&logged), 1);
+    stop_client();
+}
+END_TEST
+
+START_TEST(it_connects_again_after_a_loss_and_says_so_once)
+{
+    start_client(NULL);
+    for (int i = 0; i < 3; i++) {
+        record_start(&calls[0], LONG_MS);
+        int fd = fake_accept(&server);
+        (void)fake_read_opaque(fd);
+        close(fd); /* with a call in flight */
+        record_wait(&calls[0], 2 * i + 1);
+        ck_assert_int_eq(calls[0].status, RMQ_CLOSED);
+        ck_assert(calls[0].sent);
+        record_start(&calls[0], LONG_MS); /* waits for the new connection */
+        fd = fake_accept(&server);
+        fake_answer(fd, fake_read_opaque(fd), 0, 7);
+        record_wait(&calls[0], 2 * i + 2);
+        ck_assert_int_eq(calls[0].number, 7);
+        ck_assert_int_eq(log_warnings(&logged), i + 1);
+        close(fd); /* idle: no warning */
+        log_wait_for(&logged, "(idle)");
+    }
+    log_wait_for(&logged, "answers again");
+    ck_assert_int_eq(log_warnings(&logged), 3);
+    stop_client();
+}
+END_TEST
+
+/* A listener whose backlog is full: connects hang. */
+static void fill_backlog(int listener, int *out_fds, int count)
+{
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+    listen(listener, 0);
+    ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    for (int i = 0; i < count; i++) {
+        out_fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)connect(out_fds[i], (struct sockaddr *)&address, len);
+    }
+}
+
+START_TEST(a_deadline_while_connecting_means_not_sent)
+{
+    int clogs[4];
+    start_client(NULL);
+    fill_backlog(server.listener, clogs, 4);
+    record_start(&calls[0], SHORT_MS);
+    record_start(&calls[1], LONG_MS);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_TIMEOUT);
+    ck_assert(!calls[0].sent);
+    rmq_client_cancel(client);
+    record_wait(&calls[1], 1);
+    ck_assert_int_eq(calls[1].status, RMQ_CANCELLED);
+    ck_assert(!calls[1].sent);
+    for (int i = 0; i < 4; i++)
+        close(clogs[i]);
+    stop_client();
+}
+END_TEST
+
+START_TEST(a_connect_that_hangs_ends_by_the_connect_timeout)
+{
+    int clogs[4];
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.connect_timeout_ms = 100;
+    start_client(&config);
+    fill_backlog(server.listener, clogs, 4);
+    record_start(&calls[0], LONG_MS);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_IO);
+    ck_assert(!calls[0].sent);
+    ck_assert_ptr_nonnull(strstr(calls[0].error.text, "timed out"));
+    ck_assert_ptr_nonnull(strstr(calls[0].error.text, server.address));
+    for (int i = 0; i < 4; i++)
+        close(clogs[i]);
+    stop_client();
+}
+END_TEST
+
+typedef struct flood {
+    rmq_task task;
+    size_t n_bytes;
+    int n_full;
+    int n_cancelled;
+    int n_sent_unknown;
+    int n_done;
+    int n_started;
+} flood;
+
+static void on_flood_done(void *ctx, const rmq_call_outcome *outcome)
+{
+    flood *own = ctx;
+    own->n_done++;
+    own->n_full += outcome->status == RMQ_FULL && !outcome->sent;
+    own->n_cancelled += outcome->status == RMQ_CANCELLED;
+    own->n_sent_unknown += outcome->status == RMQ_TIMEOUT && outcome->sent;
+}
+
+/* Starts calls of 64 KiB to a peer that doesn't read. */
+static void run_flood(rmq_task *task)
+{
+    flood *own = (flood *)task;
+    static char body[65536];
+    for (int i = 0; i < 200; i++) {
+        rmq_command request;
+        rmq_command_init(&request, 310);
+        request.body = (rmq_slice){body, sizeof(body)};
+        rmq_call_start(client, server.address, &request, LONG_MS, on_flood_done, own);
+        rmq_command_deinit(&request);
+        own->n_started++;
+    }
+}
+
+START_TEST(a_peer_that_does_not_read_fills_the_queue_and_no_more)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.max_write_bytes = 1 << 20;
+    start_client(&config);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    fake_answer(fd, fake_read_opaque(fd), 0, 1);
+    record_wait(&calls[0], 1);
+    flood own = {.task = {.run = run_flood}};
+    rmq_loop_run_sync(client->loop, &own.task);
+    rmq_client_free(client); /* bounded although the peer is stuck */
+    ck_assert_int_eq(own.n_done, own.n_started);
+    ck_assert_int_ge(own.n_full, 100); /* at least those beyond the cap and the socket's buffers */
+    ck_assert_int_ge(own.n_cancelled, 15);
+    ck_assert_int_eq(own.n_full + own.n_cancelled, own.n_started);
+    close(fd);
+    fake_peer_close(&server);
+}
+END_TEST
+
+/* Starts a big call and, behind it, a small one with a short deadline; the peer doesn't read. */
+START_TEST(what_timed_out_in_the_queue_is_taken_back)
+{
+    start_client(NULL);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    fake_answer(fd, fake_read_opaque(fd), 0, 1);
+    record_wait(&calls[0], 1);
+    flood own = {.task = {.run = run_flood}};
+    rmq_loop_run_sync(client->loop, &own.task); /* 13 MB: more than sockets hold */
+    calls[1].request_code = 777;
+    record_start(&calls[1], SHORT_MS);
+    record_wait(&calls[1], 1);
+    ck_assert_int_eq(calls[1].status, RMQ_TIMEOUT);
+    ck_assert(!calls[1].sent);
+    calls[2].request_code = 778;
+    record_start(&calls[2], LONG_MS);
+    for (int i = 0; i < 200; i++) {
+        rmq_frame *frame;
+        rmq_command command;
+        fake_read(fd, &frame, &command);
+        ck_assert_int_eq(command.code, 310);
+        rmq_command_deinit(&command);
+        rmq_frame_unref(frame);
+    }
+    rmq_frame *frame;
+    rmq_command command;
+    fake_read(fd, &frame, &command); /* 777 never comes */
+    ck_assert_int_eq(command.code, 778);
+    rmq_command_deinit(&command);
+    rmq_frame_unref(frame);
+    stop_client();
+    ck_assert_int_eq(own.n_done, 200);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_silent_peer_is_hung_up_on)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.request_timeout_ms = 50;
+    start_client(&config);
+    int fd = -1;
+    for (int i = 0; i < 3; i++) {
+        record_start(&calls[i], SHORT_MS);
+        if (i == 0)
+            fd = fake_accept(&server);
+        (void)fake_read_opaque(fd);
+        record_wait(&calls[i], 1);
+        ck_assert_int_eq(calls[i].status, RMQ_TIMEOUT);
+    }
+    fake_expect_closed(fd);
+    log_wait_for(&logged, "no answer");
+    ck_assert_int_eq(log_warnings(&logged), 1);
+    close(fd);
+    record_start(&calls[0], LONG_MS); /* and it connects anew */
+    fd = fake_accept(&server);
+    fake_answer(fd, fake_read_opaque(fd), 0, 9);
+    record_wait(&calls[0], 2);
+    ck_assert_int_eq(calls[0].number, 9);
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+static void run_oneway(rmq_task *task)
+{
+    (void)task;
+    rmq_command request;
+    rmq_command_init(&request, 35);
+    rmq_call_oneway(client, server.address, &request);
+    rmq_command_deinit(&request);
+}
+
+START_TEST(oneway_is_flagged_and_needs_no_answer)
+{
+    start_client(NULL);
+    rmq_task task = {.run = run_oneway};
+    rmq_loop_run_sync(client->loop, &task);
+    int fd = fake_accept(&server);
+    rmq_frame *frame;
+    rmq_command command;
+    fake_read(fd, &frame, &command);
+    ck_assert_int_eq(command.code, 35);
+    ck_assert(rmq_command_is_oneway(&command));
+    rmq_command_deinit(&command);
+    rmq_frame_unref(frame);
+    expect_working(fd, &calls[0]);
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+START_TEST(requests_are_signed)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.access_key = "RocketMQ";
+    config.secret_key = "12345678";
+    config.binary_headers = _i == 1;
+    start_client(&config);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    rmq_frame *frame;
+    rmq_command command;
+    rmq_slice value;
+    fake_read(fd, &frame, &command);
+    ck_assert_int_eq(frame->serialization, _i);
+    ck_assert(rmq_command_get(&command, "AccessKey", &value));
+    ck_assert(rmq_slice_equals(value, "RocketMQ"));
+    ck_assert(rmq_command_get(&command, "Signature", &value));
+    ck_assert_uint_eq(value.len, 28);
+    fake_answer(fd, command.opaque, 0, 1);
+    record_wait(&calls[0], 1);
+    rmq_command_deinit(&command);
+    rmq_frame_unref(frame);
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+typedef struct sync_ctx {
+    rmq_status status;
+    rmq_error error;
+    int32_t code;
+} sync_ctx;
+
+static void *call_sync(void *ctx)
+{
+    sync_ctx *own = ctx;
+    rmq_answer *answer = NULL;
+    rmq_command request;
+    rmq_command_init(&request, 105);
+    own->status = rmq_call_sync(client, server.address, &request, LONG_MS, &answer, &own->error);
+    rmq_command_deinit(&request);
+    if (own->status == RMQ_OK) {
+        own->code = answer->command.code;
+        own->status = rmq_answer_error(answer, "ROUTE", "it", &own->error);
+    }
+    rmq_answer_free(answer);
+    return NULL;
+}
+
+typedef struct code_case {
+    int32_t code;
+    const char *remark;
+    rmq_status status;
+    bool retriable;
+} code_case;
+
+static const code_case codes[] = {
+    {0, "not set any response code", RMQ_OK, false},
+    {1, "java.lang.NullPointerException", RMQ_BROKER, false},
+    {1, "org.apache.rocketmq.acl.common.AclException: No accessKey", RMQ_AUTH, false},
+    {2, "[REJECTREQUEST]", RMQ_BROKER, true},
+    {3, NULL, RMQ_UNSUPPORTED, false},
+    {13, "too big", RMQ_INVAL, false},
+    {16, "check signature failed.", RMQ_AUTH, false},
+    {17, "no route", RMQ_NOT_FOUND, false},
+    {22, NULL, RMQ_NOT_FOUND, false},
+    {26, "group", RMQ_NOT_FOUND, false},
+    {215, NULL, RMQ_BROKER, true},
+    {12345, "new", RMQ_BROKER, false},
+};
+
+START_TEST(answers_become_statuses)
+{
+    const code_case *expected = &codes[_i];
+    sync_ctx own = {.status = RMQ_OK};
+    pthread_t thread;
+    start_client(NULL);
+    pthread_create(&thread, NULL, call_sync, &own);
+    int fd = fake_accept(&server);
+    fake_answer_body(fd, fake_read_opaque(fd), expected->code, expected->remark,
+                     (rmq_slice){NULL, 0});
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(own.status, expected->status);
+    ck_assert_int_eq(own.code, expected->code);
+    if (own.status != RMQ_OK) {
+        ck_assert_int_eq(own.error.broker_code, expected->code);
+        ck_assert_int_eq(own.error.retriable, expected->retriable);
+        ck_assert(expected->remark == NULL || strstr(own.error.text, expected->remark) != NULL);
+        ck_assert_ptr_nonnull(strstr(own.error.text, "ROUTE to it"));
+    }
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+START_TEST(free_while_a_call_waits_ends_it)
+{
+    sync_ctx own = {.status = RMQ_OK};
+    pthread_t thread;
+    start_client(NULL);
+    pthread_create(&thread, NULL, call_sync, &own);
+    int fd = fake_accept(&server);
+    (void)fake_read_opaque(fd);
+    rmq_client_free(client);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(own.status, RMQ_CANCELLED);
+    close(fd);
+    fake_peer_close(&server);
+}
+END_TEST
+
+START_TEST(after_cancel_calls_are_refused)
+{
+    start_client(NULL);
+    rmq_client_cancel(client);
+    record_start(&calls[0], LONG_MS);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_CANCELLED);
+    ck_assert(!calls[0].sent);
+    ck_assert(fake_nobody_connects(&server, 0));
+    stop_client();
+}
+END_TEST
+
+START_TEST(a_bad_address_is_refused)
+{
+    start_client(NULL);
+    calls[0].address = "no port";
+    record_start(&calls[0], LONG_MS);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_INVAL);
+    stop_client();
+}
+END_TEST
+
+/* Each allocation of a call on an open connection fails once: the call ends with NOMEM (or, where
+ * the answer could not be held, with the connection), exactly once, and the client stays usable. */
+START_TEST(survives_lack_of_memory)
+{
+    fault_alloc_fail(-1);
+    start_client(NULL);
+    int fd = -1;
+    int n_points = 0;
+    for (int64_t nth = 0; nth < 200; nth++) {
+        int before = record_count(&calls[0]);
+        record_start(&calls[0], LONG_MS);
+        if (fd < 0)
+            fd = fake_accept(&server);
+        fake_answer(fd, fake_read_opaque(fd), 0, 1);
+        record_wait(&calls[0], before + 1);
+        ck_assert_int_eq(calls[0].status, RMQ_OK);
+        fault_alloc_rearm(nth);
+        record_start(&calls[1], LONG_MS);
+        bool failed = fault_alloc_failed() > 0;
+        fault_alloc_rearm(-1);
+        if (!calls[1].refused) { /* it worked, or the call came from the reserve */
+            fake_answer(fd, fake_read_opaque(fd), 0, 1);
+            record_wait(&calls[1], (int)nth + 1);
+            ck_assert_int_eq(calls[1].status, RMQ_OK);
+        } else {
+            record_wait(&calls[1], (int)nth + 1);
+            ck_assert_int_eq(calls[1].status, RMQ_NOMEM);
+            ck_assert(!calls[1].sent);
+        }
+        if (!failed)
+            break;
+        n_points++;
+    }
+    ck_assert_int_ge(n_points, 3);
+    close(fd);
+    stop_client();
+    ck_assert_int_eq(fault_alloc_live(), 0);
+    fault_alloc_off();
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("call");
+    TCase *tc = tcase_create("call");
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, answers_are_matched_in_any_order);
+    tcase_add_test(tc, a_late_answer_is_dropped_and_the_stream_goes_on);
+    tcase_add_test(tc, a_cancelled_call_is_never_completed);
+    tcase_add_test(tc, an_answer_nobody_asked_for_ends_the_connection);
+    tcase_add_test(tc, a_second_answer_ends_the_connection);
+    tcase_add_test(tc, a_frame_over_the_cap_ends_the_connection);
+    tcase_add_loop_test(tc, garbage_ends_the_connection, 0,
+                        (int)(sizeof(garbage) / sizeof(garbage[0])));
+    tcase_add_test(tc, a_server_request_is_answered_unsupported_unless_oneway);
+    tcase_add_test(tc, a_refused_connect_says_so_and_was_not_sent);
+    tcase_add_test(tc, an_outage_is_warned_of_once);
+    tcase_add_test(tc, it_connects_again_after_a_loss_and_says_so_once);
+    tcase_add_test(tc, a_deadline_while_connecting_means_not_sent);
+    tcase_add_test(tc, a_connect_that_hangs_ends_by_the_connect_timeout);
+    tcase_add_test(tc, a_peer_that_does_not_read_fills_the_queue_and_no_more);
+    tcase_add_test(tc, what_timed_out_in_the_queue_is_taken_back);
+    tcase_add_test(tc, a_silent_peer_is_hung_up_on);
+    tcase_add_test(tc, oneway_is_flagged_and_needs_no_answer);
+    tcase_add_loop_test(tc, requests_are_signed, 0, 2);
+    tcase_add_loop_test(tc, answers_become_statuses, 0, (int)(sizeof(codes) / sizeof(codes[0])));
+    tcase_add_test(tc, free_while_a_call_waits_ends_it);
+    tcase_add_test(tc, after_cancel_calls_are_refused);
+    tcase_add_test(tc, a_bad_address_is_refused);
+    tcase_add_test(tc, survives_lack_of_memory);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
