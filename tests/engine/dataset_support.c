@@ -63,7 +63,8 @@ static int compare_int64(const void *left, const void *right)
 
 void sort_int64(int64_list list)
 {
-    qsort(list.values, list.count, sizeof(int64_t), compare_int64);
+    if (list.count != 0)
+        qsort(list.values, list.count, sizeof(int64_t), compare_int64);
 }
 
 pair_list collect_pairs(mill_dataset *dataset)
@@ -93,7 +94,8 @@ static int compare_pairs(const void *left, const void *right)
 
 void sort_pairs(pair_list list)
 {
-    qsort(list.pairs, list.count, sizeof(number_pair), compare_pairs);
+    if (list.count != 0)
+        qsort(list.pairs, list.count, sizeof(number_pair), compare_pairs);
 }
 
 rmq_status map_add(const void *row, void *out_row, mill_task *task, void *ctx)
