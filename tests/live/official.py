@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -127,16 +128,24 @@ def wait_port(port, pid, what, seconds=60):
     sys.exit("official.py: the %s did not come up; its log is in the directory" % what)
 
 
+def connected(state):
+    """A socket to the name server, with TLS where the broker wants it."""
+    link = socket.create_connection(("127.0.0.1", state["namesrv_port"]), 5)
+    if state["mode"] != "tls":
+        return link
+    tls = os.path.join(state["directory"], "tls")
+    context = ssl.create_default_context(cafile=os.path.join(tls, "ca.pem"))
+    context.load_cert_chain(os.path.join(tls, "client.pem"), os.path.join(tls, "client.key"))
+    return context.wrap_socket(link, server_hostname="localhost")
+
+
 def wait_registered(state, seconds=60):
-    """Until the name server's route names the broker. Under TLS only the port is waited for, and a moment more."""
-    if state["mode"] == "tls":
-        time.sleep(2)
-        return
+    """Until the name server's cluster information names the broker."""
     header = json.dumps({"code": 106, "language": "CPP", "version": 493, "opaque": 1, "flag": 0}).encode()
     request = (4 + len(header)).to_bytes(4, "big") + len(header).to_bytes(4, "big") + header
     deadline = time.time() + seconds
     while time.time() < deadline:
-        with socket.create_connection(("127.0.0.1", state["namesrv_port"]), 5) as link:
+        with connected(state) as link:
             link.sendall(request)
             link.settimeout(5)
             data = b""
