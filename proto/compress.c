@@ -300,21 +300,16 @@ bool rmq_compression_available(rmq_compression compression)
     switch (compression) {
     case RMQ_COMPRESSION_NONE:
     case RMQ_COMPRESSION_ZLIB:
-        return true;
-    case RMQ_COMPRESSION_LZ4:
 #ifdef RMQ_HAVE_LZ4
-        return true;
-#else
-        return false;
+    case RMQ_COMPRESSION_LZ4:
 #endif
-    case RMQ_COMPRESSION_ZSTD:
 #ifdef RMQ_HAVE_ZSTD
-        return true;
-#else
-        return false;
+    case RMQ_COMPRESSION_ZSTD:
 #endif
+        return true;
+    default:
+        return false;
     }
-    return false;
 }
 
 int32_t rmq_compression_sys_flag(rmq_compression compression)

@@ -16,12 +16,14 @@
 #define RMQ_PROPERTY_INNER_NUM "INNER_NUM"
 #define RMQ_PROPERTY_INNER_BASE "INNER_BASE"
 
-/* Walks a block: set *position to 0; false at the end. An entry without separator is skipped. */
+/* Walks a block: set *position to 0; false at the end. Entries without separator, name or value are
+ * skipped, as brokers do. Of two with one name both are walked, and rmq_props_get gives the later.
+ */
 bool rmq_props_next(rmq_slice block, size_t *position, rmq_slice *out_name, rmq_slice *out_value);
 bool rmq_props_get(rmq_slice block, const char *name, rmq_slice *out_value);
 
 /* Appends one property. INVAL if name or value is empty or holds 0x01 or 0x02, or if the block
- * would pass 32767 bytes; then nothing is appended. */
+ * would pass 32767 bytes; NOMEM; FULL. On failure nothing is appended. */
 RMQ_MUST_CHECK rmq_status rmq_props_append(rmq_buf *block, const char *name, rmq_slice value,
                                            rmq_error *err);
 

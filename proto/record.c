@@ -44,15 +44,14 @@ static uint64_t load_u64(const char *at)
 rmq_status rmq_record_fail(const rmq_record_decoder *decoder, rmq_status status, const char *format,
                            ...)
 {
-    if (decoder->err == NULL)
-        return status;
     char what[RMQ_ERROR_TEXT_BYTES];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
-    return rmq_error_set(decoder->err, status, "record %zu at byte %zu: %s", decoder->record_index,
-                         decoder->record_at, what);
+    rmq_error_set(decoder->err, status, "record %zu at byte %zu: %s", decoder->record_index,
+                  decoder->record_at, what);
+    return status;
 }
 
 rmq_status rmq_record_check_order(const rmq_record_decoder *decoder, int64_t offset)
@@ -123,6 +122,10 @@ static rmq_status read_record(const rmq_record_decoder *decoder, rmq_slice bytes
     rmq_cursor cursor = rmq_cursor_of(bytes.data, bytes.len);
     const char *head = rmq_cursor_bytes(&cursor, HEAD_BYTES).data;
     rmq_message *m = &view->message;
+    m->queue_offset = -1;
+    m->topic = (rmq_slice){"", 0};
+    if (head == NULL)
+        return rmq_record_fail(decoder, RMQ_PROTO, "ends inside its head");
     uint32_t magic = load_u32(head + 4);
     if (magic != RMQ_RECORD_MAGIC_V1 && magic != RMQ_RECORD_MAGIC_V2)
         return rmq_record_fail(decoder, RMQ_PROTO, "unknown magic 0x%08x", magic);

@@ -134,8 +134,8 @@ static const char *const bad[] = {
     "{\"clientID\":\"id\",\"producerDataSet\":[{}]}",
     "{\"clientID\":\"id\",\"producerDataSet\":[\"PG\"]}",
     "{\"clientID\":\"id\",\"consumerDataSet\":[{}]}",
-    "{\"clientID\":\"id\",\"consumerDataSet\":[{\"groupName\":\"g\",\"subscriptionDataSet\":[{}]}]"
-    "}",
+    "{\"clientID\":\"id\",\"consumerDataSet\":[{\"groupName\":\"g\",\"subscriptionDataSet\":[5]}]}",
+    "{\"clientID\":\"i\",\"consumerDataSet\":[{\"groupName\":\"g\",\"subscriptionDataSet\":[{}]}]}",
     "{\"clientID\":\"id\",\"consumerDataSet\":{}}",
     "{\"clientID\":\"i\\u0000d\"}",
     "{\"clientID\":\"id\"}}",
