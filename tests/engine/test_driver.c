@@ -1,0 +1,797 @@
+/* The batch driver over a source and sinks that do what the test says: batches, triggers, stops,
+ * restarts, and what it does when a step fails. */
+#include "stream_support.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static char *dir;
+static fake_topic topic;
+static fake_table *table, *second;
+
+static void setup(void)
+{
+    dir = temp_dir_make();
+    memset(&topic, 0, sizeof(topic));
+    table = fake_table_new();
+    second = fake_table_new();
+}
+
+static void teardown(void)
+{
+    fake_table_free(table);
+    fake_table_free(second);
+    temp_dir_remove(dir);
+}
+
+static void fill(int64_t each)
+{
+    for (int q = 0; q < FAKE_QUEUES; q++)
+        topic.max[q] = each;
+}
+
+/* What progress told. */
+typedef struct told {
+    int count;
+    mill_progress last;
+    uint64_t input_rows;
+    mill_streaming_context *stop_at; /* stopped by the callback after `stop_after` batches */
+    int stop_after;
+    bool graceful;
+} told;
+
+static void tell(const mill_progress *progress, void *ctx)
+{
+    told *all = ctx;
+    all->count++;
+    all->last = *progress;
+    all->last.run = NULL;
+    all->input_rows += progress->input_rows;
+    if (all->stop_at != NULL && all->count == all->stop_after)
+        mill_streaming_stop(all->stop_at, all->graceful);
+}
+
+static fake_job one_sink(told *progress)
+{
+    return (fake_job){.dir = dir,
+                      .trigger = MILL_TRIGGER_AVAILABLE_NOW,
+                      .topic = &topic,
+                      .tables = {table},
+                      .on_progress = progress != NULL ? tell : NULL,
+                      .on_progress_ctx = progress};
+}
+
+static int count_files(const char *kind)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", dir, kind);
+    DIR *found = opendir(path);
+    int count = 0;
+    for (struct dirent *entry; found != NULL && (entry = readdir(found)) != NULL;)
+        count += entry->d_name[0] != '.';
+    if (found != NULL)
+        closedir(found);
+    return count;
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* ---- batches ---- */
+
+START_TEST(reads_all_in_batches)
+{
+    fill(10);
+    topic.max_per_queue = 4;
+    told progress = {0};
+    fake_job job = one_sink(&progress);
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+    ck_assert_int_eq(progress.count, 3);
+    ck_assert_int_eq(progress.last.batch_id, 3);
+    ck_assert_int_eq(progress.last.epoch, 1);
+    ck_assert_uint_eq(progress.input_rows, 30);
+    ck_assert_uint_eq(progress.last.output_rows, 6);
+    ck_assert_uint_eq(progress.last.lag, 0);
+    ck_assert(!progress.last.again);
+    char run[MILL_RUN_NAME_BYTES];
+    ck_assert_int_eq(fake_table_last(table, run), 3);
+    ck_assert_int_eq(strncmp(run, "e1-", 3), 0);
+    ck_assert_int_eq(count_files("plan"), 3);
+    ck_assert_int_eq(count_files("done"), 3);
+    ck_assert_int_eq(count_files("state"), 4);
+    ck_assert_int_eq(count_files("out"), 0);
+    ck_assert_int_eq(count_files("commit"), 0);
+}
+END_TEST
+
+START_TEST(goes_on_where_it_was)
+{
+    fill(5);
+    told progress = {0};
+    fake_job job = one_sink(&progress);
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    fill(9);
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+    ck_assert_int_eq(progress.count, 2);
+    ck_assert_int_eq(progress.last.batch_id, 2);
+    ck_assert_int_eq(progress.last.epoch, 2);
+    ck_assert_uint_eq(progress.last.input_rows, 12);
+}
+END_TEST
+
+/* Nothing new: no number, no file. */
+START_TEST(nothing_to_do)
+{
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    ck_ok(job_run(&job, &err), &err);
+    ck_assert_int_eq(count_files("plan"), 0);
+    ck_assert_int_eq(fake_table_calls(table, "begin"), 0);
+    fill(1);
+    ck_ok(job_run(&job, &err), &err);
+    char run[MILL_RUN_NAME_BYTES];
+    ck_assert_int_eq(fake_table_last(table, run), 1);
+    check_once(table, &topic);
+}
+END_TEST
+
+START_TEST(once_is_one_batch)
+{
+    fill(10);
+    topic.max_per_queue = 4;
+    told progress = {0};
+    fake_job job = one_sink(&progress);
+    job.trigger = MILL_TRIGGER_ONCE;
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    ck_assert_int_eq(progress.count, 1);
+    ck_assert_uint_eq(progress.last.lag, 18);
+    ck_ok(job_run(&job, &err), &err);
+    ck_ok(job_run(&job, &err), &err);
+    ck_ok(job_run(&job, &err), &err);
+    ck_assert_int_eq(progress.count, 3);
+    check_once(table, &topic);
+}
+END_TEST
+
+/* A queue whose broker is away is waited for, and the others go on. */
+START_TEST(available_now_waits_for_who_is_away)
+{
+    fill(5);
+    topic.away[1] = true;
+    told progress = {0};
+    fake_job job = one_sink(&progress);
+    running built = job_build(&job);
+    rmq_error err = {0};
+    ck_ok(mill_streaming_start(built.stream, &err), &err);
+    while (topic.reads < 2)
+        nap();
+    ck_status(mill_streaming_await(built.stream, 20, &err), RMQ_TIMEOUT);
+    topic.away[1] = false;
+    ck_ok(mill_streaming_await(built.stream, 20000, &err), &err);
+    job_free(&built);
+    check_once(table, &topic);
+}
+END_TEST
+
+/* ---- triggers that run on ---- */
+
+static void run_until(fake_job *job, int64_t last_max)
+{
+    running built = job_build(job);
+    rmq_error err = {0};
+    ck_ok(mill_streaming_start(built.stream, &err), &err);
+    for (int64_t max = 1; max <= last_max; max++) {
+        fill(max);
+        while (topic.reads < max * FAKE_QUEUES)
+            nap();
+    }
+    ck_status(mill_streaming_await(built.stream, 0, &err), RMQ_TIMEOUT);
+    mill_streaming_stop(built.stream, true);
+    ck_ok(mill_streaming_await(built.stream, 20000, &err), &err);
+    job_free(&built);
+}
+
+START_TEST(continual_picks_up_what_comes)
+{
+    told progress = {0};
+    fake_job job = one_sink(&progress);
+    job.trigger = MILL_TRIGGER_CONTINUAL;
+    run_until(&job, 5);
+    check_once(table, &topic);
+    ck_assert_int_ge(progress.count, 5);
+}
+END_TEST
+
+START_TEST(interval_picks_up_what_comes)
+{
+    told progress = {0};
+    fake_job job = one_sink(&progress);
+    job.trigger = MILL_TRIGGER_INTERVAL;
+    job.interval_ms = 20;
+    run_until(&job, 5);
+    check_once(table, &topic);
+    ck_assert_int_ge(progress.count, 5);
+}
+END_TEST
+
+/* An idle stream sleeps: it must not use more than a small part of a core. */
+START_TEST(idle_costs_little)
+{
+    fake_job job = one_sink(NULL);
+    job.trigger = _i == 0 ? MILL_TRIGGER_CONTINUAL : MILL_TRIGGER_INTERVAL;
+    running built = job_build(&job);
+    rmq_error err = {0};
+    ck_ok(mill_streaming_start(built.stream, &err), &err);
+    struct timespec before, after;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    ck_status(mill_streaming_await(built.stream, 500, &err), RMQ_TIMEOUT);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    double used =
+        (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) / 1e9;
+    ck_assert_msg(used < 0.1, "%.3f s of CPU in 0.5 s", used);
+    job_free(&built);
+}
+END_TEST
+
+/* ---- stops ---- */
+
+START_TEST(stopped_by_its_own_progress)
+{
+    fill(100);
+    topic.max_per_queue = 1;
+    told progress = {.stop_after = 3, .graceful = _i == 0};
+    fake_job job = one_sink(&progress);
+    running built = job_build(&job);
+    progress.stop_at = built.stream;
+    rmq_error err = {0};
+    ck_ok(mill_streaming_start(built.stream, &err), &err);
+    ck_ok(mill_streaming_await(built.stream, 20000, &err), &err);
+    job_free(&built);
+    ck_assert_int_eq(progress.count, 3);
+    ck_assert_uint_eq(fake_table_rows(table).count, 9);
+    progress.stop_at = NULL;
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+}
+END_TEST
+
+/* A batch that hangs in a read is given up at once, and run again at the next start. */
+START_TEST(given_up_while_a_broker_is_dead)
+{
+    fill(5);
+    topic.blocked = true;
+    told progress = {0};
+    fake_job job = one_sink(&progress);
+    running built = job_build(&job);
+    rmq_error err = {0};
+    ck_ok(mill_streaming_start(built.stream, &err), &err);
+    while (topic.waiting == 0)
+        nap();
+    mill_streaming_stop(built.stream, _i == 0);
+    ck_ok(mill_streaming_await(built.stream, 20000, &err), &err);
+    job_free(&built);
+    ck_assert_uint_eq(fake_table_rows(table).count, 0);
+    topic.blocked = false;
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+    ck_assert(progress.last.again);
+    ck_assert_int_eq(progress.last.batch_id, 1);
+}
+END_TEST
+
+START_TEST(free_stops_a_running_one)
+{
+    fake_job job = one_sink(NULL);
+    job.trigger = MILL_TRIGGER_CONTINUAL;
+    running built = job_build(&job);
+    rmq_error err = {0};
+    ck_ok(mill_streaming_start(built.stream, &err), &err);
+    fill(3);
+    job_free(&built);
+}
+END_TEST
+
+/* ---- a step fails ---- */
+
+static const struct {
+    const char *step;
+    int nth;
+    fake_failure failure;
+    int n_epochs; /* that the job took in all */
+} failures[] = {
+    {"begin", 2, FAKE_RETRY, 1},        {"write", 4, FAKE_RETRY, 1},
+    {"prepare", 2, FAKE_RETRY, 1},      {"commit", 2, FAKE_RETRY, 1},
+    {"commit", 1, FAKE_LOST_BEFORE, 2}, {"commit", 2, FAKE_LOST_BEFORE, 2},
+    {"commit", 1, FAKE_LOST_AFTER, 2},  {"commit", 2, FAKE_LOST_AFTER, 2},
+    {"commit", 3, FAKE_LOST_AFTER, 2},
+};
+#define N_FAILURES (int)(sizeof(failures) / sizeof(failures[0]))
+
+START_TEST(goes_on_after_a_failure)
+{
+    fill(6);
+    topic.max_per_queue = 2;
+    fake_table_fail(table, failures[_i].step, failures[_i].nth, failures[_i].failure);
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+    ck_assert_int_eq(count_files("epoch"), failures[_i].n_epochs);
+    ck_assert_int_eq(fake_table_calls(table, "open"), failures[_i].n_epochs);
+    ck_assert_int_eq(count_files("plan"), 3);
+    ck_assert_int_eq(fake_table_calls(table, "abort"), failures[_i].failure == FAKE_RETRY);
+}
+END_TEST
+
+/* The same with two sinks: the first has what the second still lacks. */
+START_TEST(goes_on_after_a_failure_with_two_sinks)
+{
+    fill(6);
+    topic.max_per_queue = 2;
+    fake_table *failing = _i % 2 == 0 ? table : second;
+    fake_table_fail(failing, failures[_i / 2].step, failures[_i / 2].nth, failures[_i / 2].failure);
+    fake_job job = one_sink(NULL);
+    job.tables[1] = second;
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+    check_once(second, &topic);
+    char run[MILL_RUN_NAME_BYTES], other[MILL_RUN_NAME_BYTES];
+    ck_assert_int_eq(fake_table_last(table, run), 3);
+    ck_assert_int_eq(fake_table_last(second, other), 3);
+    ck_assert_str_eq(run, other);
+    ck_assert_int_eq(count_files("commit"), 3);
+    /* Each batch was read once: a sink that fails gets the staged output again. */
+    ck_assert_int_eq(topic.reads, 9);
+}
+END_TEST
+
+static const char *const sink_steps[] = {"begin", "write", "prepare", "commit"};
+
+START_TEST(ends_with_the_sinks_error)
+{
+    fill(6);
+    topic.max_per_queue = 2;
+    bool fenced = _i >= 4, both = _i % 2 != 0;
+    fake_table_fail(table, sink_steps[_i % 4], 2, fenced ? FAKE_FENCED : FAKE_FAIL);
+    fake_job job = one_sink(NULL);
+    job.tables[1] = both ? second : NULL;
+    rmq_error err = {0};
+    ck_status(job_run(&job, &err), fenced ? RMQ_FENCED : RMQ_SINK);
+    ck_assert_int_eq(err.status, fenced ? RMQ_FENCED : RMQ_SINK);
+    ck_assert_ptr_nonnull(strstr(err.text, sink_steps[_i % 4]));
+    ck_assert_int_eq(fake_table_calls(table, "abort"), 1);
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+    if (both)
+        check_once(second, &topic);
+}
+END_TEST
+
+/* ---- user functions ---- */
+
+static _Atomic int user_failures;
+static _Atomic int64_t noise;
+
+static rmq_status fail_sometimes(const void *row, void *out_row, mill_task *task, void *ctx)
+{
+    (void)ctx;
+    if (*(const int64_t *)row == fake_number(1, 3) && user_failures > 0) {
+        user_failures--;
+        return mill_task_fail(task, "I don't like %d", 3);
+    }
+    *(int64_t *)out_row = *(const int64_t *)row;
+    return RMQ_OK;
+}
+
+START_TEST(same_name_twice)
+{
+    fake_job job = one_sink(NULL);
+    running built = job_build(&job);
+    rmq_error err = {0};
+    ck_assert_ptr_null(fake_stream(built.stream, &topic, &err));
+    ck_assert_int_eq(err.status, RMQ_INVAL);
+    job_free(&built);
+}
+END_TEST
+
+static running build_with(const fake_job *job, mill_map_fn fn, bool foreach_batch,
+                          mill_foreach_batch_fn each, void *ctx)
+{
+    running built = {.context = context_make(2, 0)};
+    mill_streaming_config config = MILL_STREAMING_CONFIG_INIT;
+    config.name = "job";
+    config.checkpoint = job->dir;
+    config.trigger = job->trigger;
+    rmq_error err = {0};
+    ck_ok(mill_streaming_context_new(built.context, &config, &built.stream, &err), &err);
+    mill_dataset *rows = fake_stream(built.stream, job->topic, &err);
+    if (fn != NULL)
+        rows = mill_map(rows, mill_type_int64(), fn, NULL, &err);
+    for (size_t i = 0; i < 2; i++) {
+        if (job->tables[i] != NULL)
+            ck_ok(mill_write_to(rows, fake_sink(job->tables[i]), 0, &err), &err);
+    }
+    if (foreach_batch)
+        ck_ok(mill_foreach_batch(rows, each, ctx, &err), &err);
+    return built;
+}
+
+static rmq_status run_built(running built, rmq_error *err)
+{
+    rmq_status status = mill_streaming_start(built.stream, err);
+    if (status == RMQ_OK)
+        status = mill_streaming_await(built.stream, 30000, err);
+    job_free(&built);
+    return status;
+}
+
+START_TEST(tasks_are_tried_again)
+{
+    fill(6);
+    user_failures = 3;
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_ok(run_built(build_with(&job, fail_sometimes, false, NULL, NULL), &err), &err);
+    ck_assert_int_eq(user_failures, 0);
+    check_once(table, &topic);
+}
+END_TEST
+
+START_TEST(users_error_ends_the_stream)
+{
+    fill(6);
+    user_failures = 4;
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_status(run_built(build_with(&job, fail_sometimes, false, NULL, NULL), &err), RMQ_USER);
+    ck_assert_msg(strstr(err.text, "I don't like 3") != NULL, "%s", err.text);
+    ck_assert_uint_eq(fake_table_rows(table).count, 0);
+    ck_ok(run_built(build_with(&job, fail_sometimes, false, NULL, NULL), &err), &err);
+    check_once(table, &topic);
+}
+END_TEST
+
+static rmq_status add_noise(const void *row, void *out_row, mill_task *task, void *ctx)
+{
+    (void)row;
+    (void)task;
+    (void)ctx;
+    *(int64_t *)out_row = noise++;
+    return RMQ_OK;
+}
+
+/* A function that gives something else each time: both sinks still get one and the same run. */
+START_TEST(sinks_agree_on_what_is_not_deterministic)
+{
+    fill(6);
+    topic.max_per_queue = 2;
+    fake_job job = one_sink(NULL);
+    job.tables[1] = second;
+    rmq_error err = {0};
+    fake_table_fail(second, "commit", 2, FAKE_FAIL);
+    ck_status(run_built(build_with(&job, add_noise, false, NULL, NULL), &err), RMQ_SINK);
+    ck_ok(run_built(build_with(&job, add_noise, false, NULL, NULL), &err), &err);
+    int64_list a = fake_table_rows(table), b = fake_table_rows(second);
+    ck_assert_uint_eq(a.count, 18);
+    ck_assert_uint_eq(b.count, 18);
+    ck_assert_mem_eq(a.values, b.values, a.count * sizeof(int64_t));
+}
+END_TEST
+
+/* ---- foreach_batch, sinks without a transaction ---- */
+
+typedef struct seen {
+    uint64_t rows;
+    int batches;
+    int fail_at;
+    size_t ranges;
+    int64_t last_id;
+} seen;
+
+static rmq_status see_batch(const mill_batch *batch, mill_dataset *rows, void *ctx, rmq_error *err)
+{
+    seen *all = ctx;
+    all->batches++;
+    if (all->batches == all->fail_at)
+        return rmq_error_set(err, RMQ_USER, "not this one");
+    uint64_t count = 0;
+    rmq_status status = mill_count(rows, &count, err);
+    all->rows += count;
+    all->last_id = mill_batch_id(batch);
+    size_t n_ranges = 0;
+    const mill_offset_range *ranges = mill_batch_offset_ranges(batch, &n_ranges);
+    all->ranges += n_ranges;
+    for (size_t i = 0; i < n_ranges; i++) {
+        ck_assert_str_eq(ranges[i].source, "fake");
+        ck_assert_int_lt(ranges[i].start_offset, ranges[i].end_offset);
+    }
+    ck_assert_int_gt(mill_batch_time_ms(batch), 0);
+    return status;
+}
+
+START_TEST(foreach_batch_sees_each_batch)
+{
+    fill(6);
+    topic.max_per_queue = 2;
+    seen all = {0};
+    fake_job job = one_sink(NULL);
+    job.tables[0] = _i == 0 ? NULL : table;
+    rmq_error err = {0};
+    ck_ok(run_built(build_with(&job, NULL, true, see_batch, &all), &err), &err);
+    ck_assert_uint_eq(all.rows, 18);
+    ck_assert_int_eq(all.batches, 3);
+    ck_assert_int_eq(all.last_id, 3);
+    ck_assert_uint_eq(all.ranges, 9);
+    if (_i == 1)
+        check_once(table, &topic);
+}
+END_TEST
+
+/* It fails in batch 2, comes again with the same rows, and the sink beside it is not disturbed. */
+START_TEST(foreach_batch_comes_again)
+{
+    fill(6);
+    topic.max_per_queue = 2;
+    seen all = {.fail_at = 2};
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_status(run_built(build_with(&job, NULL, true, see_batch, &all), &err), RMQ_USER);
+    ck_assert_str_eq(err.text, "not this one");
+    ck_ok(run_built(build_with(&job, NULL, true, see_batch, &all), &err), &err);
+    ck_assert_uint_eq(all.rows, 18);
+    ck_assert_int_eq(all.batches, 4);
+    check_once(table, &topic);
+    ck_assert_int_eq(topic.reads, 9);
+}
+END_TEST
+
+START_TEST(plain_sink_at_least_once)
+{
+    fill(6);
+    topic.max_per_queue = 2;
+    fake_table_fail(table, "commit", 2, FAKE_RETRY);
+    fake_job job = one_sink(NULL);
+    job.plain[0] = true;
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+    fill(8);
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+    ck_assert_int_eq(count_files("commit"), 4);
+    ck_assert_int_eq(count_files("out"), 4);
+}
+END_TEST
+
+/* ---- lost data ---- */
+
+START_TEST(lost_data_fails)
+{
+    fill(5);
+    topic.max_per_queue = 5;
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    fill(20);
+    topic.min[1] = 8;
+    ck_status(job_run(&job, &err), RMQ_DATA_LOSS);
+    ck_assert_msg(strstr(err.text, "wanted 5, available 8 to 20") != NULL, "%s", err.text);
+    ck_assert_uint_eq(fake_table_rows(table).count, 15);
+}
+END_TEST
+
+START_TEST(lost_data_is_skipped_and_counted)
+{
+    fill(5);
+    topic.max_per_queue = 5;
+    topic.skip_loss = true;
+    told progress = {0};
+    fake_job job = one_sink(&progress);
+    if (_i == 1)
+        job.tables[1] = second;
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    fill(20);
+    topic.min[1] = 8;
+    topic.min[2] = 12; /* the whole of the next range */
+    fake_table_fail(table, "commit", 1, FAKE_FAIL);
+    ck_status(job_run(&job, &err), RMQ_SINK);
+    int n_losses = count_files("loss");
+    ck_assert_int_ge(n_losses, 1);
+    /* More is gone when it runs again. With one sink nothing of the first run was kept, so it has
+     * to leave out more; with two its output was decided on, and is given to the sinks as it is. */
+    topic.min[1] = 9;
+    ck_ok(job_run(&job, &err), &err);
+    ck_assert_int_eq(count_files("loss"), n_losses + (_i == 0 ? 1 : 0));
+    size_t expected = 20 + (size_t)(20 - (_i == 0 ? 9 : 8)) + 5 + (20 - 12) + 5;
+    ck_assert_uint_eq(fake_table_rows(table).count, expected);
+    if (_i == 1)
+        ck_assert_uint_eq(fake_table_rows(second).count, expected);
+}
+END_TEST
+
+/* ---- starting ---- */
+
+START_TEST(bad_calls)
+{
+    rmq_error err = {0};
+    fake_job job = one_sink(NULL);
+    job.tables[0] = NULL;
+    running built = job_build(&job);
+    ck_status(mill_streaming_await(built.stream, 0, &err), RMQ_INVAL);
+    ck_status(mill_streaming_start(built.stream, &err), RMQ_INVAL);
+    ck_assert_ptr_nonnull(strstr(err.text, "no output"));
+    ck_status(mill_streaming_start(built.stream, &err), RMQ_INVAL);
+    ck_status(mill_streaming_await(built.stream, 0, &err), RMQ_INVAL);
+    mill_dataset *plain = numbers(built.context, 3, 1);
+    mill_sink *sink = fake_sink(table);
+    ck_status(mill_write_to(plain, sink, 0, &err), RMQ_INVAL);
+    ck_assert_ptr_null(mill_map(NULL, mill_type_int64(), add_noise, NULL, &err));
+    err = (rmq_error){.status = RMQ_NOMEM};
+    ck_status(mill_write_to(NULL, sink, 0, &err), RMQ_NOMEM);
+    mill_sink_free(sink);
+    job_free(&built);
+    mill_streaming_context_free(NULL);
+    mill_streaming_config config = MILL_STREAMING_CONFIG_INIT;
+    mill_context *context = context_make(1, 0);
+    mill_streaming_context *stream = NULL;
+    ck_status(mill_streaming_context_new(context, &config, &stream, &err), RMQ_INVAL);
+    config.name = "x";
+    ck_status(mill_streaming_context_new(context, &config, &stream, &err), RMQ_INVAL);
+    ck_assert_ptr_nonnull(strstr(err.text, "checkpoint"));
+    mill_context_free(context);
+}
+END_TEST
+
+START_TEST(checkpoint_of_another_job)
+{
+    fill(3);
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    job.name = "another";
+    ck_status(job_run(&job, &err), RMQ_INVAL);
+    ck_assert_ptr_nonnull(strstr(err.text, "another"));
+    job.name = NULL;
+    job.tables[1] = second;
+    ck_status(job_run(&job, &err), RMQ_INVAL);
+    ck_assert_ptr_nonnull(strstr(err.text, "belongs to another job"));
+}
+END_TEST
+
+static void remove_files(const char *kind)
+{
+    char path[1024];
+    snprintf(path, sizeof(path), "rm -rf '%s/%s'", dir, kind);
+    ck_assert_int_eq(system(path), 0);
+}
+
+START_TEST(sink_and_checkpoint_disagree)
+{
+    fill(30);
+    topic.max_per_queue = 2;
+    fake_job job = one_sink(NULL);
+    job.retain = 5;
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    ck_assert_int_eq(count_files("plan"), 5);
+    ck_assert_int_eq(count_files("done"), 5);
+    char run[MILL_RUN_NAME_BYTES];
+    ck_assert_int_eq(fake_table_last(table, run), 15);
+    fake_table_set_last(table, 16, run);
+    ck_status(job_run(&job, &err), RMQ_CORRUPT);
+    ck_assert_msg(strstr(err.text, "has batch 16, checkpoint") != NULL, "%s", err.text);
+    fake_table_set_last(table, 9, run);
+    ck_status(job_run(&job, &err), RMQ_CORRUPT);
+    ck_assert_msg(strstr(err.text, "forgotten all up to 10") != NULL, "%s", err.text);
+    fake_table_set_last(table, 0, "");
+    ck_status(job_run(&job, &err), RMQ_CORRUPT);
+    fake_table_set_last(table, 15, "e9-0123");
+    ck_status(job_run(&job, &err), RMQ_CORRUPT);
+    ck_assert_msg(strstr(err.text, "run e9-0123 of batch 15") != NULL, "%s", err.text);
+    fake_table_set_last(table, 15, run);
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+}
+END_TEST
+
+/* An older copy of the database: the batches that it lacks are run again from their plans. */
+START_TEST(older_database_catches_up)
+{
+    fill(10);
+    topic.max_per_queue = 2;
+    fake_job job = one_sink(NULL);
+    job.trigger = MILL_TRIGGER_ONCE;
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    ck_ok(job_run(&job, &err), &err);
+    char run[MILL_RUN_NAME_BYTES];
+    ck_assert_int_eq(fake_table_last(table, run), 2);
+    job.trigger = MILL_TRIGGER_AVAILABLE_NOW;
+    ck_ok(job_run(&job, &err), &err);
+    fake_table_set_last(table, 2, run);
+    size_t before = fake_table_rows(table).count;
+    ck_ok(job_run(&job, &err), &err);
+    ck_assert_uint_eq(fake_table_rows(table).count, before + 18);
+    ck_assert_int_eq(fake_table_last(table, run), 5);
+}
+END_TEST
+
+START_TEST(state_is_missing)
+{
+    fill(10);
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    remove_files("state");
+    ck_status(job_run(&job, &err), RMQ_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, "lacks"));
+}
+END_TEST
+
+START_TEST(sink_of_another_checkpoint)
+{
+    fill(10);
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    temp_dir_remove(dir);
+    dir = temp_dir_make();
+    job.dir = dir;
+    ck_status(job_run(&job, &err), RMQ_EXISTS);
+    ck_status(job_run(&job, &err), RMQ_EXISTS);
+    ck_assert_uint_eq(fake_table_rows(table).count, 30);
+}
+END_TEST
+
+Suite *test_suite(void)
+{
+    Suite *suite = suite_create("driver");
+    TCase *tc = tcase_create("driver");
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, reads_all_in_batches);
+    tcase_add_test(tc, goes_on_where_it_was);
+    tcase_add_test(tc, nothing_to_do);
+    tcase_add_test(tc, once_is_one_batch);
+    tcase_add_test(tc, available_now_waits_for_who_is_away);
+    tcase_add_test(tc, continual_picks_up_what_comes);
+    tcase_add_test(tc, interval_picks_up_what_comes);
+    tcase_add_loop_test(tc, idle_costs_little, 0, 2);
+    tcase_add_loop_test(tc, stopped_by_its_own_progress, 0, 2);
+    tcase_add_loop_test(tc, given_up_while_a_broker_is_dead, 0, 2);
+    tcase_add_test(tc, free_stops_a_running_one);
+    tcase_add_loop_test(tc, goes_on_after_a_failure, 0, N_FAILURES);
+    tcase_add_loop_test(tc, goes_on_after_a_failure_with_two_sinks, 0, N_FAILURES * 2);
+    tcase_add_loop_test(tc, ends_with_the_sinks_error, 0, 8);
+    tcase_add_test(tc, same_name_twice);
+    tcase_add_test(tc, tasks_are_tried_again);
+    tcase_add_test(tc, users_error_ends_the_stream);
+    tcase_add_test(tc, sinks_agree_on_what_is_not_deterministic);
+    tcase_add_loop_test(tc, foreach_batch_sees_each_batch, 0, 2);
+    tcase_add_test(tc, foreach_batch_comes_again);
+    tcase_add_test(tc, plain_sink_at_least_once);
+    tcase_add_test(tc, lost_data_fails);
+    tcase_add_loop_test(tc, lost_data_is_skipped_and_counted, 0, 2);
+    tcase_add_test(tc, bad_calls);
+    tcase_add_test(tc, checkpoint_of_another_job);
+    tcase_add_test(tc, sink_and_checkpoint_disagree);
+    tcase_add_test(tc, older_database_catches_up);
+    tcase_add_test(tc, state_is_missing);
+    tcase_add_test(tc, sink_of_another_checkpoint);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
