@@ -6,7 +6,6 @@
 #include "buf.h"
 
 #include <assert.h>
-#include <string.h>
 
 #define BUF_FIRST_BYTES 256
 
@@ -46,7 +45,7 @@ static bool grow(rmq_buf *buf, size_t len)
     return true;
 }
 
-uint8_t *rmq_buf_extend(rmq_buf *buf, size_t len)
+uint8_t *rmq_buf_extend_slowly(rmq_buf *buf, size_t len)
 {
     if (buf->failed != RMQ_OK)
         return NULL;
@@ -62,66 +61,16 @@ uint8_t *rmq_buf_extend(rmq_buf *buf, size_t len)
     return at;
 }
 
-void rmq_buf_append(rmq_buf *buf, const void *data, size_t len)
-{
-    if (len == 0)
-        return;
-    uint8_t *at = rmq_buf_extend(buf, len);
-    if (at != NULL)
-        memcpy(at, data, len);
-}
-
-void rmq_buf_append_slice(rmq_buf *buf, rmq_slice slice)
-{
-    rmq_buf_append(buf, slice.data, slice.len);
-}
-
-void rmq_buf_append_u8(rmq_buf *buf, uint8_t value)
-{
-    uint8_t *at = rmq_buf_extend(buf, 1);
-    if (at != NULL)
-        at[0] = value;
-}
-
-void rmq_buf_append_u16(rmq_buf *buf, uint16_t value)
-{
-    uint8_t *at = rmq_buf_extend(buf, 2);
-    if (at == NULL)
-        return;
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static void put_u32(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 24);
-    at[1] = (uint8_t)(value >> 16);
-    at[2] = (uint8_t)(value >> 8);
-    at[3] = (uint8_t)value;
-}
-
-void rmq_buf_append_u32(rmq_buf *buf, uint32_t value)
-{
-    uint8_t *at = rmq_buf_extend(buf, 4);
-    if (at != NULL)
-        put_u32(at, value);
-}
-
-void rmq_buf_append_u64(rmq_buf *buf, uint64_t value)
-{
-    uint8_t *at = rmq_buf_extend(buf, 8);
-    if (at == NULL)
-        return;
-    put_u32(at, (uint32_t)(value >> 32));
-    put_u32(at + 4, (uint32_t)value);
-}
-
 void rmq_buf_patch_u32(rmq_buf *buf, size_t at, uint32_t value)
 {
     if (buf->failed != RMQ_OK)
         return;
     assert(buf->len >= 4 && at <= buf->len - 4);
-    put_u32(buf->data + at, value);
+    uint8_t *to = buf->data + at;
+    to[0] = (uint8_t)(value >> 24);
+    to[1] = (uint8_t)(value >> 16);
+    to[2] = (uint8_t)(value >> 8);
+    to[3] = (uint8_t)value;
 }
 
 uint8_t *rmq_buf_take(rmq_buf *buf, size_t *out_len)

@@ -215,7 +215,7 @@ static rmq_status move_to_chunk(rmq_splitter *splitter, size_t capacity, rmq_err
     if (fresh == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "no memory for %zu bytes to read into", capacity);
     size_t pending = splitter->filled - splitter->begin;
-    if (pending > 0)
+    if (pending > 0 && splitter->chunk != NULL)
         memcpy(fresh->data, splitter->chunk->data + splitter->begin, pending);
     chunk_unref(splitter->chunk);
     splitter->chunk = fresh;

@@ -34,6 +34,11 @@ static const char *language_name(int32_t number)
     return languages[number >= 0 && number < N_LANGUAGES ? number : RMQ_LANGUAGE_OTHER];
 }
 
+/* Whether a key is this literal; its length is known here, so most keys differ at the first look.
+ */
+#define KEY_IS(key, literal)                                                                       \
+    ((key).len == sizeof(literal) - 1 && memcmp((key).data, (literal), sizeof(literal) - 1) == 0)
+
 /* False on an error of the reader; `out_fits` is false if the number is no int32. */
 static bool read_int32(rmq_json *json, int32_t *out_value, bool *out_fits)
 {
@@ -79,17 +84,17 @@ typedef struct found_keys {
 /* Where the number of a top-level key goes; NULL for a key that holds none. */
 static int32_t *number_of_key(rmq_slice key, rmq_command *out_command, found_keys *found)
 {
-    if (rmq_slice_equals(key, "code")) {
+    if (KEY_IS(key, "code")) {
         found->code = true;
         return &out_command->code;
     }
-    if (rmq_slice_equals(key, "opaque")) {
+    if (KEY_IS(key, "opaque")) {
         found->opaque = true;
         return &out_command->opaque;
     }
-    if (rmq_slice_equals(key, "flag"))
+    if (KEY_IS(key, "flag"))
         return &out_command->flag;
-    if (rmq_slice_equals(key, "version"))
+    if (KEY_IS(key, "version"))
         return &out_command->version;
     return NULL;
 }
@@ -108,11 +113,11 @@ static rmq_status read_member(rmq_json *json, rmq_slice key, rmq_command *out_co
         if (read_int32(json, number, &fits) && !fits)
             return rmq_error_set(err, RMQ_PROTO, "JSON header: %.*s does not fit 32 bits",
                                  (int)key.len, key.data);
-    } else if (rmq_slice_equals(key, "extFields")) {
+    } else if (KEY_IS(key, "extFields")) {
         return read_fields(json, out_command, err);
-    } else if (rmq_slice_equals(key, "remark")) {
+    } else if (KEY_IS(key, "remark")) {
         out_command->has_remark = rmq_json_read_string(json, &out_command->remark);
-    } else if (rmq_slice_equals(key, "language") && type == RMQ_JSON_STRING) {
+    } else if (KEY_IS(key, "language") && type == RMQ_JSON_STRING) {
         rmq_slice name;
         if (rmq_json_read_string(json, &name))
             out_command->language = language_number(name);
@@ -165,8 +170,7 @@ static void put_string(rmq_buf *out, rmq_slice text)
     rmq_buf_append_u8(out, '"');
     while (at < end) {
         const char *plain = at;
-        while (at < end && !rmq_json_needs_escape((uint8_t)*at))
-            at++;
+        at = rmq_json_plain_end(plain, end);
         rmq_buf_append(out, plain, (size_t)(at - plain));
         if (at < end) {
             char escape[RMQ_JSON_ESCAPE_BYTES];
@@ -177,21 +181,18 @@ static void put_string(rmq_buf *out, rmq_slice text)
     rmq_buf_append_u8(out, '"');
 }
 
-static void put_text(rmq_buf *out, const char *text)
-{
-    rmq_buf_append(out, text, strlen(text));
-}
+/* A literal, so that its length is known here. */
+#define PUT_LITERAL(out, literal) rmq_buf_append((out), (literal), sizeof(literal) - 1)
 
-static void put_number(rmq_buf *out, const char *before, int32_t value)
+static void put_number(rmq_buf *out, int32_t value)
 {
     char digits[RMQ_INT64_TEXT_BYTES];
-    put_text(out, before);
     rmq_buf_append_slice(out, rmq_format_int64(value, digits));
 }
 
 static void put_fields(rmq_buf *out, const rmq_command *command)
 {
-    put_text(out, ",\"extFields\":{");
+    PUT_LITERAL(out, ",\"extFields\":{");
     for (size_t i = 0; i < command->n_fields; i++) {
         if (i > 0)
             rmq_buf_append_u8(out, ',');
@@ -204,18 +205,22 @@ static void put_fields(rmq_buf *out, const rmq_command *command)
 
 rmq_status rmq_header_json_encode(const rmq_command *command, rmq_buf *out, rmq_error *err)
 {
-    put_number(out, "{\"code\":", command->code);
+    PUT_LITERAL(out, "{\"code\":");
+    put_number(out, command->code);
     if (command->n_fields > 0)
         put_fields(out, command);
-    put_number(out, ",\"flag\":", command->flag);
-    put_text(out, ",\"language\":\"");
-    put_text(out, language_name(command->language));
-    put_number(out, "\",\"opaque\":", command->opaque);
+    PUT_LITERAL(out, ",\"flag\":");
+    put_number(out, command->flag);
+    PUT_LITERAL(out, ",\"language\":\"");
+    rmq_buf_append_slice(out, rmq_slice_of(language_name(command->language)));
+    PUT_LITERAL(out, "\",\"opaque\":");
+    put_number(out, command->opaque);
     if (command->has_remark) {
-        put_text(out, ",\"remark\":");
+        PUT_LITERAL(out, ",\"remark\":");
         put_string(out, command->remark);
     }
-    put_number(out, ",\"version\":", command->version);
+    PUT_LITERAL(out, ",\"version\":");
+    put_number(out, command->version);
     rmq_buf_append_u8(out, '}');
     if (out->failed != RMQ_OK)
         return rmq_error_set(err, out->failed, "no room for a JSON header");

@@ -77,14 +77,15 @@ rmq_json_type rmq_json_peek(rmq_json *json)
 /* Stands on the value that comes next if it is of `type`. */
 static bool expect(rmq_json *json, rmq_json_type type, const char *what)
 {
-    rmq_json_type found = rmq_json_peek(json);
     if (json->error != NULL)
         return false;
     const char *at = skip_blanks(json->at, json->end);
-    if (found != type)
-        return rmq_json_fail_at(json, what, at);
-    json->at = at;
-    return true;
+    if (type_at(json, at) == type) {
+        json->at = at;
+        return true;
+    }
+    /* Where nothing legal stands, peek says so better. */
+    return rmq_json_peek(json) != RMQ_JSON_ERROR && rmq_json_fail_at(json, what, at);
 }
 
 static bool enter(rmq_json *json)
@@ -138,11 +139,24 @@ bool rmq_json_next_element(rmq_json *json)
     return next_member(json, '[', ']');
 }
 
+/* Reads the string whose quote is at json->at. */
+static bool read_string_here(rmq_json *json, rmq_slice *out_value)
+{
+    rmq_slice raw;
+    bool escaped;
+    if (!rmq_json_scan_string(json, &raw, &escaped))
+        return false;
+    if (escaped)
+        return rmq_json_unescape(json, raw, out_value);
+    *out_value = raw;
+    return true;
+}
+
 static bool read_key(rmq_json *json, rmq_slice *out_key)
 {
     switch (json->at < json->end ? *json->at : '\0') {
     case '"':
-        return rmq_json_read_string(json, out_key);
+        return read_string_here(json, out_key);
     case '{':
         if (json->lenient)
             return rmq_json_read_raw(json, out_key);
@@ -188,15 +202,7 @@ bool rmq_json_next_key(rmq_json *json, rmq_slice *out_key)
 
 bool rmq_json_read_string(rmq_json *json, rmq_slice *out_value)
 {
-    rmq_slice raw;
-    bool escaped;
-    if (!expect(json, RMQ_JSON_STRING, "string expected") ||
-        !rmq_json_scan_string(json, &raw, &escaped))
-        return false;
-    if (escaped)
-        return rmq_json_unescape(json, raw, out_value);
-    *out_value = raw;
-    return true;
+    return expect(json, RMQ_JSON_STRING, "string expected") && read_string_here(json, out_value);
 }
 
 bool rmq_json_read_int64(rmq_json *json, int64_t *out_value)

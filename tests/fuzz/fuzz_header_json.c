@@ -1,4 +1,6 @@
-/* The JSON header: the input is its text. */
+/* The JSON header: the input is its text.
+ * Lines covered after replay of the corpus: header_json.c 98 %, json.c and json_scan.c see
+ * fuzz_json.c (what is left is memory running out). */
 #include "fuzz.h"
 #include "header_round_trip.h"
 

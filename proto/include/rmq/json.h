@@ -3,7 +3,9 @@
  * The reader walks a text without building a tree and without allocating, except for strings that
  * hold escapes. In lenient mode it accepts what RocketMQ's servers send although it is not JSON:
  * bare numbers as object keys and whole objects as object keys (protocol facts, section 4.2 and
- * 14). The writer appends to its own growable buffer. */
+ * 14). Strict mode is RFC 8259 but for one thing: bytes above 0x7F are not checked to be UTF-8 and
+ * come out as they stand (see rmq_utf8_valid), since servers' strings must survive whatever they
+ * hold. A lone surrogate escape becomes U+FFFD. The writer appends to its own growable buffer. */
 #ifndef RMQ_JSON_H
 #define RMQ_JSON_H
 
@@ -46,7 +48,9 @@ typedef struct rmq_json {
 RMQ_API void rmq_json_init(rmq_json *json, rmq_slice text, bool lenient);
 RMQ_API void rmq_json_deinit(rmq_json *json);
 
-/* Type of the value that comes next, without consuming it. RMQ_JSON_ERROR once anything failed. */
+/* Type of the value that comes next, without consuming it. RMQ_JSON_ERROR once anything failed.
+ * Values may follow each other at the top level (lines of JSON): whoever wants just one checks that
+ * RMQ_JSON_END comes after it. */
 RMQ_API rmq_json_type rmq_json_peek(rmq_json *json);
 
 /* Enters the object or array that comes next; false (and the error state) if there is none. */
