@@ -106,6 +106,16 @@ void rmq_dev_answer_body(const rmq_dev_reply *reply, rmq_slice body)
     rmq_dev_answer_end(reply, &answer);
 }
 
+void rmq_dev_answer_json(const rmq_dev_reply *reply, rmq_json_writer *writer)
+{
+    rmq_slice text;
+    if (rmq_json_writer_finish(writer, &text) == RMQ_OK)
+        rmq_dev_answer_body(reply, text);
+    else
+        rmq_dev_answer(reply, RMQ_RESPONSE_SYSTEM_ERROR, "no memory");
+    rmq_json_writer_deinit(writer);
+}
+
 void rmq_dev_answer_int(const rmq_dev_reply *reply, const char *name, int64_t value)
 {
     rmq_command answer;

@@ -2,6 +2,8 @@
 #ifndef RMQ_DEV_ANSWER_H
 #define RMQ_DEV_ANSWER_H
 
+#include <rmq/json.h>
+
 #include "command.h"
 #include "deliver.h"
 
@@ -38,6 +40,8 @@ void rmq_dev_answer(const rmq_dev_reply *reply, int32_t code, const char *remark
 void rmq_dev_answer_format(const rmq_dev_reply *reply, int32_t code, const char *format, ...)
     RMQ_PRINTF(3, 4);
 void rmq_dev_answer_body(const rmq_dev_reply *reply, rmq_slice body);
+/* With what was written as the body; ends the writer. */
+void rmq_dev_answer_json(const rmq_dev_reply *reply, rmq_json_writer *writer);
 /* With one field. */
 void rmq_dev_answer_int(const rmq_dev_reply *reply, const char *name, int64_t value);
 /* For a failure of ours (memory, disk): code 14 for FULL and IO, else 1. */

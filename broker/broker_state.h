@@ -16,6 +16,7 @@
 #include "message_store.h"
 #include "msgid.h"
 #include "name_server.h"
+#include "queue_locks.h"
 #include "request_counts.h"
 #include "session.h"
 #include "settings.h"
@@ -31,6 +32,7 @@ struct rmq_devbroker {
     rmq_dev_name_server name_server;
     rmq_dev_groups groups;
     rmq_dev_offsets offsets;
+    rmq_dev_locks locks;
     rmq_dev_faults faults;
     rmq_dev_request_counts request_counts;
     rmq_unique_id_source unique_ids;

@@ -66,6 +66,11 @@ void rmq_dev_handle_heartbeat(rmq_dev_request *request)
 {
     rmq_heartbeat heartbeat;
     rmq_error err;
+    if (request->command->body.len == 0) {
+        rmq_dev_answer(&request->reply, RMQ_RESPONSE_SYSTEM_ERROR,
+                       "java.lang.NullPointerException: the body is empty");
+        return;
+    }
     if (rmq_heartbeat_decode(request->command->body, &heartbeat, &err) != RMQ_OK) {
         rmq_dev_answer_format(&request->reply, RMQ_RESPONSE_SYSTEM_ERROR,
                               "com.alibaba.fastjson2.JSONException: %s", err.text);

@@ -47,6 +47,7 @@ static void init_parts(rmq_devbroker *broker)
     rmq_dev_groups_init(&broker->groups, map_seed);
     rmq_dev_offsets_init(&broker->offsets, map_seed);
     rmq_dev_name_server_init(&broker->name_server, map_seed);
+    rmq_dev_locks_init(&broker->locks, map_seed);
     rmq_dev_faults_init(&broker->faults);
     for (int port = 0; port < 2; port++) {
         rmq_dev_listener_init(&broker->listeners[port]);
@@ -170,6 +171,7 @@ void rmq_devbroker_free(rmq_devbroker *broker)
     rmq_dev_faults_clear(&broker->faults);
     rmq_dev_name_server_deinit(&broker->name_server);
     rmq_dev_offsets_deinit(&broker->offsets);
+    rmq_dev_locks_deinit(&broker->locks);
     rmq_dev_groups_deinit(&broker->groups);
     rmq_dev_store_deinit(&broker->store);
     rmq_free(broker->runs);

@@ -16,6 +16,9 @@
 #include "send.h"
 #include "topic_admin.h"
 
+/* Not in codes.h: no client of ours sends it. */
+#define GET_KVLIST_BY_NAMESPACE 219
+
 typedef struct handler_entry {
     int32_t code;
     void (*handle)(rmq_dev_request *request);
@@ -31,6 +34,7 @@ static const handler_entry namesrv_handlers[] = {
     {RMQ_REQUEST_PUT_KV_CONFIG, rmq_dev_handle_kv_put, false},
     {RMQ_REQUEST_GET_KV_CONFIG, rmq_dev_handle_kv_get, false},
     {RMQ_REQUEST_DELETE_KV_CONFIG, rmq_dev_handle_kv_delete, false},
+    {GET_KVLIST_BY_NAMESPACE, rmq_dev_handle_kv_list, false},
 };
 
 static const handler_entry broker_handlers[] = {
@@ -60,6 +64,8 @@ static const handler_entry broker_handlers[] = {
     {RMQ_REQUEST_DELETE_SUBSCRIPTIONGROUP, rmq_dev_handle_group_delete, false},
     {RMQ_REQUEST_GET_SUBSCRIPTIONGROUP_CONFIG, rmq_dev_handle_group_config, true},
     {RMQ_REQUEST_GET_CONSUME_STATS, rmq_dev_handle_consume_stats, false},
+    {RMQ_REQUEST_LOCK_BATCH_MQ, rmq_dev_handle_lock, false},
+    {RMQ_REQUEST_UNLOCK_BATCH_MQ, rmq_dev_handle_unlock, false},
     {RMQ_REQUEST_GET_BROKER_RUNTIME_INFO, rmq_dev_handle_runtime_info, false},
     {RMQ_REQUEST_GET_BROKER_CONFIG, rmq_dev_handle_broker_config, false},
 };

@@ -13,16 +13,6 @@
 #include "offset_table.h"
 #include "tag_filter.h"
 
-static void answer_json(rmq_dev_request *request, rmq_json_writer *writer)
-{
-    rmq_slice text;
-    if (rmq_json_writer_finish(writer, &text) == RMQ_OK)
-        rmq_dev_answer_body(&request->reply, text);
-    else
-        rmq_dev_answer(&request->reply, RMQ_RESPONSE_SYSTEM_ERROR, "no memory");
-    rmq_json_writer_deinit(writer);
-}
-
 void rmq_dev_handle_consumer_list(rmq_dev_request *request)
 {
     rmq_slice name;
@@ -44,7 +34,7 @@ void rmq_dev_handle_consumer_list(rmq_dev_request *request)
         rmq_json_string(&writer, member->client_id);
     rmq_json_end_array(&writer);
     rmq_json_end_object(&writer);
-    answer_json(request, &writer);
+    rmq_dev_answer_json(&request->reply, &writer);
 }
 
 /* ---- 203, 204 ---- */
@@ -144,7 +134,7 @@ void rmq_dev_handle_consumer_connections(rmq_dev_request *request)
     write_text(&writer, "messageModel", group->data->message_model);
     write_subscriptions(&writer, group->data);
     rmq_json_end_object(&writer);
-    answer_json(request, &writer);
+    rmq_dev_answer_json(&request->reply, &writer);
 }
 
 void rmq_dev_handle_producer_connections(rmq_dev_request *request)
@@ -164,7 +154,7 @@ void rmq_dev_handle_producer_connections(rmq_dev_request *request)
     rmq_json_begin_object(&writer);
     write_connections(&writer, producers->members);
     rmq_json_end_object(&writer);
-    answer_json(request, &writer);
+    rmq_dev_answer_json(&request->reply, &writer);
 }
 
 /* ---- 200, 207, 352 ---- */

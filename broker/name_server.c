@@ -17,8 +17,6 @@
 
 #define STANDARD_JSON_VERSION 401 /* 4.9.4; facts 1.5 */
 #define BODY_MAX_BYTES (16u * 1024 * 1024)
-#define SETTINGS_MAX 10000
-#define SETTING_MAX_BYTES 65536
 
 typedef struct route_entry {
     int32_t read_queues;
@@ -112,17 +110,6 @@ void rmq_dev_handle_route(rmq_dev_request *request)
 
 /* ---- bodies by the JSON writer ---- */
 
-/* Answers with what was written, and ends the writer. */
-static void answer_json(rmq_dev_request *request, rmq_json_writer *writer)
-{
-    rmq_slice text;
-    if (rmq_json_writer_finish(writer, &text) == RMQ_OK)
-        rmq_dev_answer_body(&request->reply, text);
-    else
-        rmq_dev_answer(&request->reply, RMQ_RESPONSE_SYSTEM_ERROR, "no memory");
-    rmq_json_writer_deinit(writer);
-}
-
 void rmq_dev_handle_cluster_info(rmq_dev_request *request)
 {
     const rmq_dev_settings *settings = &request->broker->settings;
@@ -157,7 +144,7 @@ void rmq_dev_handle_cluster_info(rmq_dev_request *request)
     rmq_json_end_array(&writer);
     rmq_json_end_object(&writer);
     rmq_json_end_object(&writer);
-    answer_json(request, &writer);
+    rmq_dev_answer_json(&request->reply, &writer);
 }
 
 static void answer_topics(rmq_dev_request *request, bool none)
@@ -172,7 +159,7 @@ static void answer_topics(rmq_dev_request *request, bool none)
         rmq_json_string(&writer, entry->key);
     rmq_json_end_array(&writer);
     rmq_json_end_object(&writer);
-    answer_json(request, &writer);
+    rmq_dev_answer_json(&request->reply, &writer);
 }
 
 void rmq_dev_handle_topic_list(rmq_dev_request *request)
@@ -193,83 +180,4 @@ void rmq_dev_handle_route_delete(rmq_dev_request *request)
     if (rmq_command_get(request->command, "topic", &topic))
         rmq_free(rmq_dev_map_remove(&request->broker->name_server.routes, topic));
     rmq_dev_answer(&request->reply, RMQ_RESPONSE_SUCCESS, NULL);
-}
-
-/* ---- 100, 101, 102: the KV configuration ---- */
-
-/* Puts "namespace\1key" into `out_key`; false (and answered) if one of them is missing. */
-static bool setting_key(rmq_dev_request *request, rmq_buf *out_key)
-{
-    rmq_slice name_space;
-    rmq_slice key;
-    if (!rmq_dev_need_string(request, "namespace", &name_space) ||
-        !rmq_dev_need_string(request, "key", &key))
-        return false;
-    rmq_buf_append_slice(out_key, name_space);
-    rmq_buf_append_u8(out_key, 1);
-    rmq_buf_append_slice(out_key, key);
-    if (out_key->failed == RMQ_OK)
-        return true;
-    rmq_dev_answer(&request->reply, RMQ_RESPONSE_SYSTEM_ERROR, "the key is too long");
-    return false;
-}
-
-static bool put_setting(rmq_dev_map *settings, rmq_slice key, rmq_slice value)
-{
-    if (settings->count >= SETTINGS_MAX || value.len > SETTING_MAX_BYTES)
-        return false;
-    char *copy = rmq_slice_dup(value);
-    if (copy == NULL)
-        return false;
-    rmq_free(rmq_dev_map_remove(settings, key));
-    if (rmq_dev_map_add(settings, key, copy) == RMQ_OK)
-        return true;
-    rmq_free(copy);
-    return false;
-}
-
-void rmq_dev_handle_kv_put(rmq_dev_request *request)
-{
-    rmq_buf key;
-    rmq_slice value;
-    rmq_buf_init(&key, SETTING_MAX_BYTES);
-    if (setting_key(request, &key) && rmq_dev_need_string(request, "value", &value)) {
-        bool done = put_setting(&request->broker->name_server.settings,
-                                (rmq_slice){(const char *)key.data, key.len}, value);
-        rmq_dev_answer(&request->reply, done ? RMQ_RESPONSE_SUCCESS : RMQ_RESPONSE_SYSTEM_ERROR,
-                       done ? NULL : "too many settings");
-    }
-    rmq_buf_deinit(&key);
-}
-
-void rmq_dev_handle_kv_get(rmq_dev_request *request)
-{
-    rmq_buf key;
-    rmq_buf_init(&key, SETTING_MAX_BYTES);
-    if (setting_key(request, &key)) {
-        const char *value = rmq_dev_map_get(&request->broker->name_server.settings,
-                                            (rmq_slice){(const char *)key.data, key.len});
-        rmq_command answer;
-        rmq_dev_answer_begin(&answer,
-                             value != NULL ? RMQ_RESPONSE_SUCCESS : RMQ_RESPONSE_QUERY_NOT_FOUND);
-        if (value != NULL)
-            rmq_command_set(&answer, "value", value);
-        else
-            rmq_dev_set_remark(&answer, "No config item, Namespace: %.*s", (int)key.len,
-                               (const char *)key.data);
-        rmq_dev_answer_end(&request->reply, &answer);
-    }
-    rmq_buf_deinit(&key);
-}
-
-void rmq_dev_handle_kv_delete(rmq_dev_request *request)
-{
-    rmq_buf key;
-    rmq_buf_init(&key, SETTING_MAX_BYTES);
-    if (setting_key(request, &key)) {
-        rmq_free(rmq_dev_map_remove(&request->broker->name_server.settings,
-                                    (rmq_slice){(const char *)key.data, key.len}));
-        rmq_dev_answer(&request->reply, RMQ_RESPONSE_SUCCESS, NULL);
-    }
-    rmq_buf_deinit(&key);
 }

@@ -27,8 +27,11 @@ void rmq_dev_handle_cluster_info(struct rmq_dev_request *request);      /* 106 *
 void rmq_dev_handle_topic_list(struct rmq_dev_request *request);        /* 206 */
 void rmq_dev_handle_topics_by_cluster(struct rmq_dev_request *request); /* 224 */
 void rmq_dev_handle_route_delete(struct rmq_dev_request *request);      /* 216 */
-void rmq_dev_handle_kv_put(struct rmq_dev_request *request);            /* 100 */
-void rmq_dev_handle_kv_get(struct rmq_dev_request *request);            /* 101 */
-void rmq_dev_handle_kv_delete(struct rmq_dev_request *request);         /* 102 */
+
+/* kv_config.c */
+void rmq_dev_handle_kv_put(struct rmq_dev_request *request);    /* 100 */
+void rmq_dev_handle_kv_get(struct rmq_dev_request *request);    /* 101 */
+void rmq_dev_handle_kv_delete(struct rmq_dev_request *request); /* 102 */
+void rmq_dev_handle_kv_list(struct rmq_dev_request *request);   /* 219 */
 
 #endif

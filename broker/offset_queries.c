@@ -32,8 +32,13 @@ void rmq_dev_handle_max_offset(rmq_dev_request *request)
 void rmq_dev_handle_min_offset(rmq_dev_request *request)
 {
     const rmq_dev_queue *queue;
-    if (read_queue(request, &queue))
-        rmq_dev_answer_int(&request->reply, "offset", queue != NULL ? queue->min_offset : 0);
+    if (!read_queue(request, &queue))
+        return;
+    rmq_command answer;
+    rmq_dev_answer_begin(&answer, RMQ_RESPONSE_SUCCESS);
+    rmq_command_set_int(&answer, "offset", queue != NULL ? queue->min_offset : 0);
+    rmq_command_set_remark(&answer, "");
+    rmq_dev_answer_end(&request->reply, &answer);
 }
 
 /* The last message with a store time of at most `timestamp`, as 5.4.0 says it at the edges. */

@@ -40,7 +40,6 @@ void rmq_dev_handle_runtime_info(rmq_dev_request *request)
 {
     rmq_devbroker *broker = request->broker;
     rmq_json_writer writer;
-    rmq_slice text;
     rmq_json_writer_init(&writer);
     rmq_json_begin_object(&writer);
     rmq_json_key(&writer, "table");
@@ -62,11 +61,7 @@ void rmq_dev_handle_runtime_info(rmq_dev_request *request)
     rmq_json_string(&writer, "0.0 0.0 0.0");
     rmq_json_end_object(&writer);
     rmq_json_end_object(&writer);
-    if (rmq_json_writer_finish(&writer, &text) == RMQ_OK)
-        rmq_dev_answer_body(&request->reply, text);
-    else
-        rmq_dev_answer(&request->reply, RMQ_RESPONSE_SYSTEM_ERROR, "no memory");
-    rmq_json_writer_deinit(&writer);
+    rmq_dev_answer_json(&request->reply, &writer);
 }
 
 void rmq_dev_handle_broker_config(rmq_dev_request *request)
