@@ -1,0 +1,278 @@
+/* millrace demo job: the main job, from orders in a topic to totals in a database.
+ *
+ * An order is {"orderNo": text, "customer": text, "cost": integer}. Each batch adds its orders to
+ * two tables in one transaction, together with the offsets: totals(customer, total) by
+ * reduce_by_key, and applied(orderNo, times), which has a row for every order and would show one
+ * that took effect twice. `millrace demo` starts this as a child, and kills it. */
+#include "commands.h"
+
+#include <rmq/json.h>
+#include <string.h>
+
+#include <mill/sink.h>
+#include <mill/stream.h>
+
+#include "connection.h"
+#include "log.h"
+#include "signals.h"
+
+typedef struct order {
+    rmq_slice order_no;
+    rmq_slice customer;
+    int64_t cost;
+} order;
+
+static void order_serialize(const mill_type *type, const void *row, mill_output *out)
+{
+    const order *value = row;
+    (void)type;
+    mill_put_slice(out, value->order_no);
+    mill_put_slice(out, value->customer);
+    mill_put_int64(out, value->cost);
+}
+
+static rmq_status order_deserialize(const mill_type *type, mill_input *in, void *out_row,
+                                    mill_arena *arena)
+{
+    order *value = out_row;
+    (void)type;
+    (void)arena;
+    value->order_no = mill_get_slice(in);
+    value->customer = mill_get_slice(in);
+    value->cost = mill_get_int64(in);
+    return RMQ_OK;
+}
+
+static const mill_type order_type = {
+    .struct_size = sizeof(mill_type),
+    .name = "order",
+    .size_bytes = sizeof(order),
+    .serialize = order_serialize,
+    .deserialize = order_deserialize,
+};
+
+/* A text of the task's, since what the JSON reader decodes dies with the reader. */
+static rmq_slice keep_text(mill_task *task, rmq_slice text)
+{
+    char *copy = mill_task_alloc(task, text.len + 1);
+    if (copy == NULL)
+        return (rmq_slice){NULL, 0};
+    memcpy(copy, text.data, text.len);
+    return (rmq_slice){copy, text.len};
+}
+
+static bool read_order(rmq_json *json, order *value, mill_task *task)
+{
+    rmq_slice key;
+    rmq_slice text;
+    if (!rmq_json_enter_object(json))
+        return false;
+    while (rmq_json_next_key(json, &key)) {
+        if (rmq_slice_equals(key, "orderNo") && rmq_json_read_string(json, &text))
+            value->order_no = keep_text(task, text);
+        else if (rmq_slice_equals(key, "customer") && rmq_json_read_string(json, &text))
+            value->customer = keep_text(task, text);
+        else if (rmq_slice_equals(key, "cost"))
+            rmq_json_read_int64(json, &value->cost);
+        else
+            rmq_json_skip(json);
+    }
+    return rmq_json_status(json, NULL) == RMQ_OK && value->order_no.len > 0;
+}
+
+static rmq_status parse_order(const void *row, mill_emitter *out, mill_task *task, void *ctx)
+{
+    const rmq_message *message = row;
+    order value;
+    rmq_json json;
+    (void)ctx;
+    memset(&value, 0, sizeof(value));
+    rmq_json_init(&json, message->body, false);
+    bool good = message->body_status == RMQ_OK && read_order(&json, &value, task);
+    rmq_json_deinit(&json);
+    if (!good)
+        return mill_task_fail(task, "%.*s queue %d offset %lld is no order",
+                              (int)message->broker_name.len, message->broker_name.data,
+                              message->queue_id, (long long)message->queue_offset);
+    return mill_emit(out, &value);
+}
+
+static rmq_status customer_of(const void *row, void *out_key, mill_task *task, void *ctx)
+{
+    (void)task;
+    (void)ctx;
+    *(rmq_slice *)out_key = ((const order *)row)->customer;
+    return RMQ_OK;
+}
+
+static rmq_status cost_of(const void *row, void *out_value, mill_task *task, void *ctx)
+{
+    (void)task;
+    (void)ctx;
+    *(int64_t *)out_value = ((const order *)row)->cost;
+    return RMQ_OK;
+}
+
+static rmq_status add(void *accumulator, const void *value, mill_task *task, void *ctx)
+{
+    (void)task;
+    (void)ctx;
+    *(int64_t *)accumulator += *(const int64_t *)value;
+    return RMQ_OK;
+}
+
+static rmq_status bind_total(const void *row, mill_sql_binder *binder, void *ctx)
+{
+    const mill_type *pair = ctx;
+    mill_bind_text(binder, 1, *(const rmq_slice *)mill_pair_key(row));
+    mill_bind_int64(binder, 2, *(const int64_t *)mill_pair_value(pair, row));
+    return RMQ_OK;
+}
+
+static rmq_status bind_applied(const void *row, mill_sql_binder *binder, void *ctx)
+{
+    (void)ctx;
+    mill_bind_text(binder, 1, ((const order *)row)->order_no);
+    return RMQ_OK;
+}
+
+static rmq_status make_sink(const mill_args *args, const mill_type *pair, mill_sink **out_sink,
+                            rmq_error *err)
+{
+    const mill_sql_target targets[] = {
+        {"CREATE TABLE IF NOT EXISTS totals(customer TEXT PRIMARY KEY, total INTEGER NOT NULL) "
+         "WITHOUT ROWID",
+         "INSERT INTO totals VALUES(?1, ?2) ON CONFLICT(customer) DO UPDATE SET total = total + "
+         "excluded.total",
+         pair, bind_total, (void *)pair},
+        {"CREATE TABLE IF NOT EXISTS applied(orderNo TEXT PRIMARY KEY, times INTEGER NOT NULL) "
+         "WITHOUT ROWID",
+         "INSERT INTO applied VALUES(?1, 1) ON CONFLICT(orderNo) DO UPDATE SET times = times + 1",
+         &order_type, bind_applied, NULL},
+    };
+    mill_sqlite_config config = MILL_SQLITE_CONFIG_INIT;
+    config.path = mill_args_get(args, "db");
+    config.targets = targets;
+    config.n_targets = 2;
+    config.unsafe_offsets = mill_args_flag(args, "unsafe");
+    return mill_sqlite_sink_new(&config, out_sink, err);
+}
+
+/* Orders to totals and to applied, in one transaction. */
+static rmq_status build(const mill_args *args, mill_context *context,
+                        mill_streaming_context *stream, const rmq_client_config *client,
+                        rmq_error *err)
+{
+    mill_direct_config direct = MILL_DIRECT_CONFIG_INIT;
+    direct.client = *client;
+    direct.topics = mill_args_get(args, "topic");
+    direct.max_records_per_batch = 20000;
+    const mill_type *pair = mill_type_pair(context, mill_type_text(), mill_type_int64(), err);
+    mill_dataset *messages = mill_direct_stream(stream, &direct, err);
+    mill_dataset *orders = mill_flat_map(messages, &order_type, parse_order, NULL, err);
+    mill_dataset *by_customer = mill_key_by(orders, mill_type_text(), customer_of, NULL, err);
+    mill_dataset *costs = mill_map_values(by_customer, mill_type_int64(), cost_of, NULL, err);
+    mill_dataset *totals = mill_reduce_by_key(costs, add, 0, NULL, err);
+    mill_sink *sink = NULL;
+    if (pair == NULL || totals == NULL)
+        return err->status;
+    rmq_status status = make_sink(args, pair, &sink, err);
+    if (status == RMQ_OK)
+        status = mill_write_to(totals, sink, 0, err);
+    if (status == RMQ_OK)
+        status = mill_write_to(orders, sink, 1, err);
+    return status;
+}
+
+static void show_progress(const mill_progress *progress, void *ctx)
+{
+    (void)ctx;
+    if (mill_log_level() >= RMQ_LOG_INFO)
+        mill_log_say("job", "batch %lld%s: %llu orders in %lld ms, %llu waiting",
+                     (long long)progress->batch_id, progress->again ? " (again)" : "",
+                     (unsigned long long)progress->input_rows, (long long)progress->total_ms,
+                     (unsigned long long)progress->lag);
+}
+
+static void stop_stream(void *stream)
+{
+    mill_streaming_stop(stream, true);
+}
+
+static rmq_status run_stream(const mill_args *args, const mill_streaming_config *config,
+                             const rmq_client_config *client, rmq_error *err)
+{
+    mill_context_config context_config = MILL_CONTEXT_CONFIG_INIT;
+    context_config.log = mill_log_line;
+    context_config.log_level = mill_log_level();
+    mill_context *context = NULL;
+    mill_streaming_context *stream = NULL;
+    rmq_status status = mill_context_new(&context_config, &context, err);
+    if (status == RMQ_OK)
+        status = mill_streaming_context_new(context, config, &stream, err);
+    if (status == RMQ_OK)
+        status = build(args, context, stream, client, err);
+    if (status == RMQ_OK)
+        status = mill_streaming_start(stream, err);
+    if (status == RMQ_OK) {
+        mill_signals_on_stop(stop_stream, stream);
+        status = mill_streaming_await(stream, -1, err);
+        mill_signals_on_stop(NULL, NULL);
+    }
+    mill_streaming_context_free(stream);
+    mill_context_free(context);
+    return status;
+}
+
+static int run(const mill_args *args)
+{
+    int exit_code = MILL_EXIT_USAGE;
+    mill_streaming_config config = MILL_STREAMING_CONFIG_INIT;
+    rmq_client_config client;
+    mill_secrets secrets;
+    rmq_error err;
+    const char *until = mill_args_get(args, "until");
+    if (mill_args_need(args, "topic") == NULL || mill_args_need(args, "db") == NULL ||
+        mill_args_need(args, "checkpoint") == NULL ||
+        !mill_args_duration(args, "interval", 200, &config.batch_interval_ms))
+        return exit_code;
+    if (until != NULL && strcmp(until, "end") != 0)
+        return mill_complain_usage(mill_args_command(args),
+                                   "--until %s: only end is understood here", until);
+    config.name = "demo";
+    config.checkpoint = mill_args_get(args, "checkpoint");
+    config.trigger = until != NULL ? MILL_TRIGGER_AVAILABLE_NOW : MILL_TRIGGER_INTERVAL;
+    config.take_over = mill_args_flag(args, "take-over");
+    config.on_progress = show_progress;
+    if (mill_connection_config(args, &client, &secrets, &exit_code)) {
+        rmq_status status = run_stream(args, &config, &client, &err);
+        exit_code = status == RMQ_OK ? MILL_EXIT_OK : mill_complain_error("demo job", &err);
+        if (status == RMQ_OK && mill_signals_stopping())
+            mill_log_say("job", "stopped; all that was read is committed");
+    }
+    mill_secrets_free(&secrets);
+    return exit_code;
+}
+
+static const mill_option options[] = {
+    {"topic", "TOPIC", "where the orders are (needed)", false, false},
+    {"db", "FILE", "SQLite database for totals and applied (needed)", false, false},
+    {"checkpoint", "DIR", "the job's memory (needed)", false, false},
+    {"take-over", NULL, "take the checkpoint from a process that still holds it", false, false},
+    {"until", "end", "stop when what was there at the start has taken effect", false, false},
+    {"interval", "TIME", "batch interval (default 200ms)", false, false},
+    {"unsafe", NULL,
+     "write offsets outside of the transaction: loses or repeats orders when killed", false, false},
+    {NULL, NULL, NULL, false, false},
+};
+
+const mill_command mill_command_demo_job = {
+    "demo job",
+    "Adds up orders from a topic into an SQLite database, exactly once.",
+    "An order is {\"orderNo\":\"o-17\",\"customer\":\"c-3\",\"cost\":250}. This is the job that "
+    "`millrace demo` kills.",
+    NULL,
+    options,
+    true,
+    run,
+};
