@@ -8,6 +8,11 @@
 #include <mill/stream.h>
 #include <stdatomic.h>
 
+/* Puts temporary directories in memory where that is possible (unless $TMPDIR says otherwise): a
+ * process that is killed loses nothing that it wrote, so no disk is needed, and syncs cost seconds.
+ * To be called before any test. */
+void use_memory_for_temp_dirs(void);
+
 /* ---- the source ---- */
 
 #define FAKE_QUEUES 3
@@ -69,6 +74,7 @@ typedef struct fake_job {
     mill_trigger trigger;
     fake_topic *topic;
     fake_table *tables[2]; /* NULL: not used */
+    mill_sink *sinks[2];   /* the same, any other sinks */
     bool plain[2];
     uint32_t retain;
     bool take_over, adopt;

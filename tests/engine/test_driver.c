@@ -759,6 +759,7 @@ END_TEST
 
 Suite *test_suite(void)
 {
+    use_memory_for_temp_dirs();
     Suite *suite = suite_create("driver");
     TCase *tc = tcase_create("driver");
     tcase_set_timeout(tc, 60);
