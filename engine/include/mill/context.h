@@ -18,10 +18,10 @@ typedef struct mill_context_config {
     uint32_t worker_threads;    /* default: the number of cores */
     uint32_t max_task_failures; /* tries of a task before its job fails; default 4 */
     size_t max_memory_bytes;    /* blocks (exchange, outputs) held in memory; beyond it they go to
-                                   files in    spill_directory; default 256 MiB */
-    const char *
-        spill_directory; /* default: $TMPDIR or /tmp. Files are unlinked as soon as they are open */
-    rmq_log_fn log;      /* NULL: silent */
+                                   a file in spill_directory; default 256 MiB */
+    /* Default: $TMPDIR or /tmp. The file has no name: nothing is left when the process dies. */
+    const char *spill_directory;
+    rmq_log_fn log; /* NULL: silent */
     void *log_ctx;
     rmq_log_level log_level; /* default RMQ_LOG_WARN */
 } mill_context_config;

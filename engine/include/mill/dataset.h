@@ -121,7 +121,8 @@ typedef rmq_status (*mill_filter_fn)(const void *row, bool *out_keep, mill_task 
 typedef rmq_status (*mill_flat_map_fn)(const void *row, mill_emitter *out, mill_task *task,
                                        void *ctx);
 /* Adds `value` to `accumulator` (both of the value type) in place. Must be associative and
- * commutative. What the accumulator points to must come from mill_task_keep. */
+ * commutative. What the accumulator points to must come from mill_task_keep, whose memory lives as
+ * long as the accumulator while this function runs. */
 typedef rmq_status (*mill_reduce_fn)(void *accumulator, const void *value, mill_task *task,
                                      void *ctx);
 
@@ -151,7 +152,9 @@ MILL_API mill_dataset *mill_key_by(mill_dataset *input, const mill_type *key_typ
 MILL_API mill_dataset *mill_map_values(mill_dataset *input, const mill_type *value_type,
                                        mill_map_fn fn, void *ctx, rmq_error *err);
 /* On pairs: one pair per key, values folded by fn; combined before and after a hash exchange into
- * `n_partitions` (0: the number of workers). The key type needs hash and equal. */
+ * `n_partitions` (0: the number of workers). The key type needs hash and equal. Keys that do not
+ * fit in memory (a quarter of the context's max_memory_bytes, shared by the workers) are folded in
+ * parts, so their number is limited by the disk only. */
 MILL_API mill_dataset *mill_reduce_by_key(mill_dataset *input, mill_reduce_fn fn,
                                           uint32_t n_partitions, void *ctx, rmq_error *err);
 /* All rows of `count` datasets of the same type and owner. */
