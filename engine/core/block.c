@@ -40,8 +40,10 @@ rmq_status mill_block_new(mill_block_store *store, const mill_type *type, mill_b
                           rmq_error *err)
 {
     mill_block *block = rmq_calloc(1, sizeof(*block));
-    if (block == NULL)
-        return rmq_error_set(err, RMQ_NOMEM, "no memory for a block");
+    if (block == NULL) {
+        (void)rmq_error_set(err, RMQ_NOMEM, "no memory for a block");
+        return RMQ_NOMEM;
+    }
     atomic_init(&block->refs, 1);
     block->store = store;
     block->type = type;

@@ -8,6 +8,7 @@
  * the number of rows must come out, and nothing may be left over. */
 #include "block_reader.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "block_store.h"
@@ -45,10 +46,9 @@ static rmq_status corrupt(const mill_block_reader *reader, const char *why, rmq_
 {
     const mill_type *type = mill_block_type(reader->block);
     uint64_t n_rows = mill_block_rows(reader->block);
-    return rmq_error_set(err, RMQ_CORRUPT, "block of type %s, row %llu of %llu: %s",
-                         type->name != NULL ? type->name : "(no name)",
-                         (unsigned long long)(n_rows - reader->rows_left + 1),
-                         (unsigned long long)n_rows, why);
+    uint64_t at = n_rows - reader->rows_left + 1;
+    return rmq_error_set(err, RMQ_CORRUPT, "block of type %s, row %" PRIu64 " of %" PRIu64 ": %s",
+                         type->name != NULL ? type->name : "(no name)", at, n_rows, why);
 }
 
 static rmq_status chunk_open(mill_block_reader *reader, rmq_error *err)

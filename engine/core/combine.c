@@ -13,8 +13,6 @@
  * partition share hash % n. User hashes are mixed first: a hash may be as weak as the key. */
 #include "combine.h"
 
-#include <string.h>
-
 #include "context.h"
 #include "hash.h"
 #include "type.h"
@@ -150,6 +148,17 @@ static rmq_status combined_write(mill_combiner *combiner, const mill_combined *c
     return status == RMQ_OK ? RMQ_OK : mill_task_failed(task, status, at);
 }
 
+static void table_free(mill_combiner *combiner)
+{
+    mill_arena_deinit(&combiner->arena);
+    rmq_free(combiner->slots);
+    combiner->slots = NULL;
+    combiner->log2_slots = 0;
+    combiner->first = NULL;
+    combiner->last = NULL;
+    combiner->n_combined = 0;
+}
+
 rmq_status mill_combiner_flush(mill_combiner *combiner)
 {
     if (combiner->blocks == NULL)
@@ -161,30 +170,8 @@ rmq_status mill_combiner_flush(mill_combiner *combiner)
         if (status != RMQ_OK)
             return status;
     }
-    combiner->first = NULL;
-    combiner->last = NULL;
-    combiner->n_combined = 0;
-    mill_arena_clear(&combiner->arena);
-    /* A table whose slots alone are at the limit would be flushed after each row. */
-    if (n_slots(combiner) * sizeof(combiner->slots[0]) > combiner->limit_bytes / 2) {
-        rmq_free(combiner->slots);
-        combiner->slots = NULL;
-        combiner->log2_slots = 0;
-    } else if (combiner->slots != NULL) {
-        memset(combiner->slots, 0, n_slots(combiner) * sizeof(combiner->slots[0]));
-    }
+    table_free(combiner);
     return RMQ_OK;
-}
-
-static void table_free(mill_combiner *combiner)
-{
-    mill_arena_deinit(&combiner->arena);
-    rmq_free(combiner->slots);
-    combiner->slots = NULL;
-    combiner->log2_slots = 0;
-    combiner->first = NULL;
-    combiner->last = NULL;
-    combiner->n_combined = 0;
 }
 
 rmq_status mill_combiner_finish(mill_combiner *combiner)
@@ -197,7 +184,6 @@ rmq_status mill_combiner_finish(mill_combiner *combiner)
         if (status != RMQ_OK)
             status = mill_task_failed(combiner->task, status, at);
     }
-    table_free(combiner);
     return status;
 }
 

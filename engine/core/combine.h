@@ -44,9 +44,9 @@ void mill_combiner_init(mill_combiner *combiner, mill_task *task, const mill_dat
 /* Copies the pair or folds it into the one of its key. Flushes if it passes the limit. Failures are
  * noted in the task. */
 RMQ_MUST_CHECK rmq_status mill_combiner_add(mill_combiner *combiner, const void *row);
-/* Moves all pairs to the blocks. */
+/* Moves all pairs to the blocks and frees the table. */
 RMQ_MUST_CHECK rmq_status mill_combiner_flush(mill_combiner *combiner);
-/* Flushes, seals the blocks and frees the table. */
+/* Flushes and seals the blocks. */
 RMQ_MUST_CHECK rmq_status mill_combiner_finish(mill_combiner *combiner);
 void mill_combiner_deinit(mill_combiner *combiner);
 

@@ -48,7 +48,7 @@ static rmq_status config_fill(const mill_context_config *given, mill_context_con
 rmq_status mill_context_new(const mill_context_config *config, mill_context **out_context,
                             rmq_error *err)
 {
-    mill_context_config filled;
+    mill_context_config filled = {0};
     rmq_status status = config_fill(config, &filled, err);
     if (status != RMQ_OK)
         return status;

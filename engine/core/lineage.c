@@ -18,8 +18,8 @@ mill_dataset *mill_lineage_new(mill_context *context, mill_op op, mill_dataset *
                                size_t n_inputs, rmq_error *err)
 {
     mill_dataset *dataset = NULL;
-    if (n_inputs < (SIZE_MAX - sizeof(*dataset)) / sizeof(inputs[0]))
-        dataset = rmq_calloc(1, sizeof(*dataset) + n_inputs * sizeof(inputs[0]));
+    if (n_inputs < (SIZE_MAX - sizeof(*dataset)) / sizeof(mill_dataset *))
+        dataset = rmq_calloc(1, sizeof(*dataset) + n_inputs * sizeof(mill_dataset *));
     if (dataset == NULL) {
         (void)rmq_error_set(err, RMQ_NOMEM, "no memory for a dataset");
         return NULL;
@@ -29,7 +29,7 @@ mill_dataset *mill_lineage_new(mill_context *context, mill_op op, mill_dataset *
     dataset->inputs = (mill_dataset **)(dataset + 1);
     dataset->n_inputs = n_inputs;
     if (n_inputs != 0) {
-        memcpy(dataset->inputs, inputs, n_inputs * sizeof(inputs[0]));
+        memcpy(dataset->inputs, inputs, n_inputs * sizeof(mill_dataset *));
         dataset->owner = inputs[0]->owner;
     }
     return dataset;
@@ -46,11 +46,6 @@ mill_dataset *mill_lineage_add(mill_dataset *take_dataset)
     context->datasets = take_dataset;
     pthread_mutex_unlock(&context->lock);
     return take_dataset;
-}
-
-void mill_lineage_discard(mill_dataset *dataset)
-{
-    rmq_free(dataset);
 }
 
 static void free_list(mill_dataset *list)

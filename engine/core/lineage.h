@@ -63,8 +63,6 @@ mill_dataset *mill_lineage_new(mill_context *context, mill_op op, mill_dataset *
                                size_t n_inputs, rmq_error *err);
 /* Gives the node to its context (and the scope of this thread). Thread: any. */
 mill_dataset *mill_lineage_add(mill_dataset *take_dataset);
-/* For a node that was not added. */
-void mill_lineage_discard(mill_dataset *dataset);
 void mill_lineage_free_all(mill_context *context);
 
 /* Nodes behind the actions; no rows come out. The caller has checked the functions. */

@@ -15,6 +15,7 @@
  * the nodes, which other runs may be walking, too. */
 #include "plan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define NONE UINT32_MAX
@@ -54,7 +55,8 @@ static uint32_t node_index(const run_graph *graph, const mill_dataset *dataset)
 
 static rmq_status no_memory(rmq_error *err)
 {
-    return rmq_error_set(err, RMQ_NOMEM, "no memory to plan a run");
+    (void)rmq_error_set(err, RMQ_NOMEM, "no memory to plan a run");
+    return RMQ_NOMEM;
 }
 
 static rmq_status node_add(run_graph *graph, mill_dataset *dataset, rmq_error *err)
@@ -282,6 +284,7 @@ static void consumers_tell(const run_graph *graph, mill_plan_leaf *leaf)
 static rmq_status leaf_lay_out(mill_plan *plan, const run_graph *graph, mill_plan_leaf *leaf,
                                rmq_error *err)
 {
+    assert(graph->nodes != NULL);
     reach(graph, leaf->dataset);
     rmq_status status = steps_make(plan, graph, leaf, err);
     if (status != RMQ_OK)

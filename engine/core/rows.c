@@ -20,7 +20,7 @@ rmq_status mill_rows_of_blocks(mill_block *const *blocks, size_t count, const mi
                                mill_rows **out_rows, rmq_error *err)
 {
     mill_rows *rows = rmq_calloc(1, sizeof(*rows));
-    mill_block **copy = rmq_calloc(count != 0 ? count : 1, sizeof(*copy));
+    mill_block **copy = rmq_calloc(count != 0 ? count : 1, sizeof(mill_block *));
     if (rows == NULL || copy == NULL) {
         rmq_free(copy);
         rmq_free(rows);

@@ -159,7 +159,7 @@ mill_dataset *mill_dataset_from_blocks(mill_context *context, mill_block *const 
 {
     blocks_source *source = NULL;
     if (count < UINT32_MAX)
-        source = rmq_calloc(1, sizeof(*source) + count * sizeof(blocks[0]));
+        source = rmq_calloc(1, sizeof(*source) + count * sizeof(mill_block *));
     if (source == NULL) {
         (void)rmq_error_set(err, RMQ_NOMEM, "no memory for a dataset");
         return NULL;

@@ -269,6 +269,74 @@ START_TEST(damaged_dumps_are_corrupt)
 }
 END_TEST
 
+/* A type whose functions are wrong in one way each. */
+static void put_two(const mill_type *type, const void *row, mill_output *out)
+{
+    (void)type;
+    (void)row;
+    mill_put_u32(out, 7);
+    mill_put_u32(out, 8);
+}
+
+static rmq_status get_wrong(const mill_type *type, mill_input *in, void *out_row, mill_arena *arena)
+{
+    (void)arena;
+    *(uint32_t *)out_row = mill_get_u32(in);
+    if (strcmp(type->name, "reads less") == 0)
+        return RMQ_OK;
+    mill_get_int64(in); /* past the end */
+    return strcmp(type->name, "refuses") == 0 ? RMQ_INVAL : RMQ_OK;
+}
+
+START_TEST(types_that_do_not_read_what_they_wrote_are_corrupt)
+{
+    static const char *const names[] = {"reads less", "reads more", "refuses"};
+    mill_type type = {.struct_size = sizeof(type),
+                      .name = names[_i],
+                      .size_bytes = sizeof(uint32_t),
+                      .serialize = put_two,
+                      .deserialize = get_wrong};
+    mill_block_store *store = store_make(SIZE_MAX);
+    mill_block *block = NULL;
+    uint32_t value = 0;
+    ck_ok(mill_block_new(store, &type, &block, &err), &err);
+    ck_ok(mill_block_append(block, &value, &err), &err);
+    ck_ok(mill_block_seal(block, &err), &err);
+    mill_rows *rows = rows_of(block);
+    const void *row = NULL;
+    ck_status(mill_rows_next(rows, &row, &err), RMQ_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, names[_i]));
+    mill_rows_free(rows);
+    mill_block_unref(block);
+    mill_block_store_free(store);
+}
+END_TEST
+
+START_TEST(a_slice_too_long_for_its_length_is_refused)
+{
+    mill_block_store *store = store_make(SIZE_MAX);
+    mill_block *block = NULL;
+    ck_ok(mill_block_new(store, mill_type_bytes(), &block, &err), &err);
+    rmq_slice good = RMQ_SLICE_LITERAL("good");
+    rmq_slice long_one = {good.data, (size_t)UINT32_MAX + 1};
+    ck_ok(mill_block_append(block, &good, &err), &err);
+    ck_status(mill_block_append(block, &long_one, &err), RMQ_FULL);
+    ck_ok(mill_block_append(block, &good, &err), &err);
+    ck_ok(mill_block_seal(block, &err), &err);
+    ck_assert_uint_eq(mill_block_rows(block), 2);
+    mill_rows *rows = rows_of(block);
+    const void *row = NULL;
+    for (int i = 0; i < 2; i++) {
+        ck_ok(mill_rows_next(rows, &row, &err), &err);
+        ck_assert(rmq_slice_equals(*(const rmq_slice *)row, "good"));
+    }
+    ck_status(mill_rows_next(rows, &row, &err), RMQ_NOT_FOUND);
+    mill_rows_free(rows);
+    mill_block_unref(block);
+    mill_block_store_free(store);
+}
+END_TEST
+
 START_TEST(a_full_disk_is_reported_with_the_directory)
 {
     signal(SIGXFSZ, SIG_IGN);
@@ -349,6 +417,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(tc, a_row_larger_than_a_chunk_is_stored, 0, 2);
     tcase_add_loop_test(tc, a_dump_is_loaded_back, 0, 2);
     tcase_add_test(tc, damaged_dumps_are_corrupt);
+    tcase_add_loop_test(tc, types_that_do_not_read_what_they_wrote_are_corrupt, 0, 3);
+    tcase_add_test(tc, a_slice_too_long_for_its_length_is_refused);
     tcase_add_test(tc, a_full_disk_is_reported_with_the_directory);
     tcase_add_test(tc, a_missing_directory_is_reported);
     tcase_add_test(tc, threads_share_the_spill_file);

@@ -201,9 +201,7 @@ static pair_list model_of(int op, const pair_list *in, const parameters *p)
         number_pair row = in->pairs[i];
         if (op == MAP)
             list_add(&out, pair_map(row, p));
-        else if (op == FILTER && pair_keep(row, p))
-            list_add(&out, row);
-        else if (op == PARTITIONS)
+        else if (op == PARTITIONS || (op == FILTER && pair_keep(row, p)))
             list_add(&out, row);
         else if (op == MAP_VALUES)
             list_add(&out, (number_pair){.key = row.key, .value = row.value + p->b});
