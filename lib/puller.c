@@ -23,7 +23,7 @@
 #include "puller_state.h"
 
 /* A broker looks at holds only every 5 s (protocol facts 8.4). */
-#define HOLD_SLACK_MS 10000
+#define HOLD_SLACK_MS 5000
 /* Answers share a link with all pulls before them: an answer may be late without trouble. */
 #define PULL_TIMEOUT_FACTOR 5
 
@@ -77,8 +77,9 @@ static bool send_pull(rmq_puller *puller, rmq_pull *pull)
     pull->asked = messages_to_ask(puller, pull);
     pull->owner = puller;
     pull->sent_ns = pull->hold ? rmq_clock_monotonic_ns() : 0;
-    int64_t timeout_ms = pull->hold ? puller->target.hold_ms + HOLD_SLACK_MS
-                                    : settings->request_timeout_ms * PULL_TIMEOUT_FACTOR;
+    int64_t timeout_ms = settings->request_timeout_ms * PULL_TIMEOUT_FACTOR;
+    if (pull->hold)
+        timeout_ms = puller->target.hold_ms + HOLD_SLACK_MS + settings->request_timeout_ms;
     rmq_command *command =
         rmq_pull_request_for(&puller->request, pull->chunk.from, pull->asked, pull->hold);
     rmq_pull_window_sent(&puller->window, pull, expected_bytes_of(puller, pull));

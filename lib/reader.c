@@ -34,6 +34,7 @@
 #define DEFAULT_MAX_BUFFERED_BYTES ((size_t)16 * 1024 * 1024)
 #define DEFAULT_HOLD_MS 15000
 #define MAX_PULLS 1024
+#define MAX_DOUBTS 3
 #define MAX_HOLD_MS 120000
 
 struct rmq_reader {
@@ -60,8 +61,9 @@ struct rmq_reader {
     /* The reading thread's. */
     rmq_chunk *taken;
     int64_t position;
-    int64_t doubted; /* position that was read twice; -1 */
-    bool failed;     /* fail_* below is the answer until a seek */
+    int64_t doubted;  /* position that was read again; -1 */
+    int32_t n_doubts; /* how often */
+    bool failed;      /* fail_* below is the answer until a seek */
     rmq_status fail_status;
     rmq_error fail_error;
     rmq_data_loss loss;
@@ -419,6 +421,14 @@ static rmq_status fail_with_gap(rmq_reader *reader, const rmq_read_doubt *doubt,
     return RMQ_DATA_LOSS;
 }
 
+static bool may_doubt(rmq_reader *reader, int64_t position)
+{
+    if (reader->doubted != position)
+        reader->n_doubts = 0;
+    reader->doubted = position;
+    return reader->n_doubts++ < MAX_DOUBTS;
+}
+
 /* Decodes the first taken chunk. AGAIN: it is doubted, and read once more. */
 static rmq_status decode_first(rmq_reader *reader, rmq_batch **out_batch, rmq_error *err)
 {
@@ -429,9 +439,8 @@ static rmq_status decode_first(rmq_reader *reader, rmq_batch **out_batch, rmq_er
     if (status == RMQ_NOMEM)
         return status; /* the chunk stays: the caller may free some memory and call again */
     bool strange = status != RMQ_OK || doubt.gap || doubt.corrupt;
-    if (strange && reader->doubted != chunk->from) {
+    if (strange && may_doubt(reader, chunk->from)) {
         rmq_batch_unref(batch);
-        reader->doubted = chunk->from;
         go_on_at(reader, chunk->from);
         return RMQ_AGAIN;
     }

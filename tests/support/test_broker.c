@@ -9,15 +9,17 @@
 
 #include <rmq/admin.h>
 
-static void connect_client(test_broker *broker, int64_t request_timeout_ms)
+static rmq_client *connect_client(const test_broker *broker, int64_t request_timeout_ms)
 {
     rmq_error err = {0};
+    rmq_client *client = NULL;
     rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
     config.namesrv = broker->namesrv;
     config.request_timeout_ms = request_timeout_ms;
     config.reconnect_max_ms = 500;
-    ck_ok(rmq_client_new(&config, &broker->client, &err), &err);
-    ck_ok(rmq_client_connect(broker->client, 0, &err), &err);
+    ck_ok(rmq_client_new(&config, &client, &err), &err);
+    ck_ok(rmq_client_connect(client, 0, &err), &err);
+    return client;
 }
 
 void test_broker_start_dev(test_broker *broker, const rmq_devbroker_config *config)
@@ -26,7 +28,8 @@ void test_broker_start_dev(test_broker *broker, const rmq_devbroker_config *conf
     memset(broker, 0, sizeof(*broker));
     ck_ok(rmq_devbroker_new(config, &broker->dev, &err), &err);
     snprintf(broker->namesrv, sizeof(broker->namesrv), "%s", rmq_devbroker_namesrv(broker->dev));
-    connect_client(broker, 300);
+    broker->client = connect_client(broker, 300);
+    broker->filler = connect_client(broker, 300);
 }
 
 void test_broker_start(test_broker *broker)
@@ -38,12 +41,14 @@ void test_broker_start(test_broker *broker)
     }
     memset(broker, 0, sizeof(*broker));
     snprintf(broker->namesrv, sizeof(broker->namesrv), "%s", official);
-    connect_client(broker, 0);
+    broker->client = connect_client(broker, 0);
+    broker->filler = connect_client(broker, 0);
 }
 
 void test_broker_stop(test_broker *broker)
 {
     rmq_client_free(broker->client);
+    rmq_client_free(broker->filler);
     rmq_devbroker_free(broker->dev);
 }
 
@@ -94,7 +99,7 @@ static void wait_readable(test_broker *broker, const rmq_queue *queue, int64_t e
     rmq_error err = {0};
     int64_t max = -1;
     for (int i = 0; i < 1000 && max < end; i++) {
-        ck_ok(rmq_queue_max_offset(broker->client, queue, &max, &err), &err);
+        ck_ok(rmq_queue_max_offset(broker->filler, queue, &max, &err), &err);
         if (max < end)
             usleep(5000);
     }
@@ -142,8 +147,8 @@ void test_broker_fill(test_broker *broker, const rmq_queue *queue, int64_t first
     rmq_producer_config config = RMQ_PRODUCER_CONFIG_INIT;
     config.max_retries = -1;
     config.send_timeout_ms = 10000;
-    ck_ok(rmq_queue_max_offset(broker->client, queue, &before, &err), &err);
-    ck_ok(rmq_producer_new(broker->client, &config, &producer, &err), &err);
+    ck_ok(rmq_queue_max_offset(broker->filler, queue, &before, &err), &err);
+    ck_ok(rmq_producer_new(broker->filler, &config, &producer, &err), &err);
     for (int64_t n = 0; n < count;)
         n += send_some(producer, queue, first + n, count - n, max_len);
     rmq_producer_free(producer);

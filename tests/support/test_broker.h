@@ -15,6 +15,7 @@ typedef struct test_broker {
     rmq_devbroker *dev; /* NULL: an official one */
     char namesrv[256];
     rmq_client *client; /* connected */
+    rmq_client *filler; /* for test_broker_fill, so that faults of a connection don't hit it */
 } test_broker;
 
 /* All fail the test if they can't. */
