@@ -101,17 +101,15 @@ static rmq_status never_committed(const char *group, const rmq_queue *queue, rmq
                          group, queue->topic, queue->broker_name, queue->queue_id);
 }
 
-/* Reads a whole body by `decode` into whether the group committed here. */
+/* What the answer to 208 or 43 says of the group's commit in this queue. */
 static rmq_status ask_committed(rmq_client *client, const char *group, const rmq_queue *queue,
                                 int32_t code, rmq_group_commit *out_commit, rmq_error *err)
 {
     rmq_command request;
     rmq_answer *answer = NULL;
     rmq_command_init(&request, code);
-    if (code == RMQ_REQUEST_GET_CONSUME_STATS) {
+    if (code == RMQ_REQUEST_GET_CONSUME_STATS)
         rmq_command_set(&request, "consumerGroup", group);
-        rmq_command_set(&request, "topic", queue->topic);
-    }
     rmq_status status =
         rmq_lookup_ask(client, queue, &request, rmq_lookup_deadline(client), &answer, err);
     if (status == RMQ_OK)
@@ -124,19 +122,25 @@ static rmq_status ask_committed(rmq_client *client, const char *group, const rmq
 }
 
 /* A 4.x broker answers 0 for a group that never committed, as long as the queue still starts at 0.
- * Is this 0 a real one? */
+ * Is this 0 a real one? Seen on a live 4.9.7:
+ * - GET_CONSUME_STATS of a group without any commit is an empty table, if no topic is named (with
+ *   one named, all its queues are shown with 0). That settles most cases.
+ * - Once the group has committed in one queue of a topic, all queues of the topic are shown, those
+ *   never committed with consumerOffset 0. Only GET_ALL_CONSUMER_OFFSET tells them apart: it lists
+ *   what was committed and nothing else. It is one answer for all groups of the broker, so it is
+ *   asked last. A broker that refuses it leaves us with 0: reading too much loses nothing. */
 static rmq_status distrust_zero(rmq_client *client, const char *group, const rmq_queue *queue,
                                 rmq_error *err)
 {
-    rmq_group_commit commit = {.found = false};
-    rmq_status status =
-        ask_committed(client, group, queue, RMQ_REQUEST_GET_CONSUME_STATS, &commit, err);
-    if (status == RMQ_OK && commit.found && commit.offset == 0)
-        status =
-            ask_committed(client, group, queue, RMQ_REQUEST_GET_ALL_CONSUMER_OFFSET, &commit, err);
-    if (status == RMQ_OK && !commit.found)
-        status = never_committed(group, queue, err);
-    return status;
+    static const int32_t questions[] = {RMQ_REQUEST_GET_CONSUME_STATS,
+                                        RMQ_REQUEST_GET_ALL_CONSUMER_OFFSET};
+    rmq_group_commit commit = {.found = true, .offset = 0};
+    for (size_t i = 0; i < 2 && commit.found && commit.offset == 0; i++) {
+        rmq_status status = ask_committed(client, group, queue, questions[i], &commit, err);
+        if (status != RMQ_OK && status != RMQ_AUTH && status != RMQ_UNSUPPORTED)
+            return status;
+    }
+    return commit.found ? RMQ_OK : never_committed(group, queue, err);
 }
 
 rmq_status rmq_group_offset(rmq_client *client, const char *group, const rmq_queue *queue,
@@ -202,7 +206,7 @@ rmq_status rmq_group_offset_commit(rmq_client *client, const char *group, const 
     rmq_command_set(&request, "consumerGroup", group);
     rmq_command_set_int(&request, "commitOffset", next_offset);
     status = rmq_lookup_ask(client, queue, &request, deadline_ns, &answer, &error);
-    if (error.broker_code == RMQ_RESPONSE_SUBSCRIPTION_GROUP_NOT_EXIST && status != RMQ_OK) {
+    if (status != RMQ_OK && error.broker_code == RMQ_RESPONSE_SUBSCRIPTION_GROUP_NOT_EXIST) {
         status = make_group(client, group, queue, deadline_ns, &error);
         if (status == RMQ_OK)
             status = rmq_lookup_ask(client, queue, &request, deadline_ns, &answer, &error);

@@ -117,8 +117,8 @@ RMQ_API RMQ_MUST_CHECK rmq_status rmq_queue_offset_at(rmq_client *client, const 
 
 /* The group's committed offset of a queue. RMQ_NOT_FOUND if the group never committed there, also
  * where a broker would answer 0 for "never" (5.x is asked with setZeroIfNotFound=false; a 0
- * from 4.x is checked against the group's statistics). Thread: any but the loop. Source:
- * QUERY_CONSUMER_OFFSET (14), GET_CONSUME_STATS (208). */
+ * from 4.x is checked against what the broker lists). Thread: any but the loop. Source:
+ * QUERY_CONSUMER_OFFSET (14), GET_CONSUME_STATS (208), GET_ALL_CONSUMER_OFFSET (43). */
 RMQ_API RMQ_MUST_CHECK rmq_status rmq_group_offset(rmq_client *client, const char *group,
                                                    const rmq_queue *queue, int64_t *out_offset,
                                                    rmq_error *err);
