@@ -47,7 +47,7 @@ static rmq_status make_client(mill_direct *direct, const rmq_client_config *give
 {
     rmq_client_config config = *given;
     if (config.struct_size == 0)
-        config = (rmq_client_config)RMQ_CLIENT_CONFIG_INIT;
+        config.struct_size = sizeof(config);
     if (config.log == NULL) {
         config.log = client_log;
         config.log_ctx = mill_stream_engine(direct->stream);

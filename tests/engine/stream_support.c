@@ -215,6 +215,15 @@ int64_list fake_table_rows(const fake_table *table)
     return table->rows;
 }
 
+size_t fake_table_count(const fake_table *table)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&table->lock;
+    pthread_mutex_lock(lock);
+    size_t count = table->rows.count;
+    pthread_mutex_unlock(lock);
+    return count;
+}
+
 static fake_failure enter(fake_table *table, int step)
 {
     table->calls[step]++;
@@ -319,7 +328,7 @@ static rmq_status sink_commit(void *self, const mill_offset *offsets, size_t n_o
 {
     fake_run *run = self;
     (void)offsets;
-    ck_assert_uint_eq(n_offsets, FAKE_QUEUES);
+    ck_assert_uint_gt(n_offsets, 0);
     pthread_mutex_lock(&run->table->lock);
     fake_failure failure = enter(run->table, COMMIT);
     rmq_status status = RMQ_OK;

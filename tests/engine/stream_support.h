@@ -61,8 +61,10 @@ int fake_table_calls(const fake_table *table, const char *step);
 /* Sets what the table has last, as if it were another copy. */
 void fake_table_set_last(fake_table *table, int64_t batch_id, const char *run);
 int64_t fake_table_last(const fake_table *table, char out_run[MILL_RUN_NAME_BYTES]);
-/* All rows that are in, in the order in which they came. */
+/* All rows that are in, in the order in which they came; only while no job runs. */
 int64_list fake_table_rows(const fake_table *table);
+/* Their number, also while a job runs. */
+size_t fake_table_count(const fake_table *table);
 mill_sink *fake_sink(fake_table *table);
 /* As fake_sink, but says that it is no transaction: writes are in at once. */
 mill_sink *fake_plain_sink(fake_table *table);
