@@ -24,11 +24,16 @@
 
 static const char at[] = "reduce_by_key";
 
-/* A quarter of the context's memory is shared by the tables of all workers. */
+/* A quarter of the context's memory is shared by the workers, and by the tables of a task: that of
+ * the exchange it reads, and one for each that it writes to. */
 static size_t limit_of(const mill_task *task)
 {
     const mill_context *context = task->control->context;
-    size_t limit_bytes = mill_block_store_cap(context->blocks) / 4 / mill_context_workers(context);
+    size_t n_tables = task->leaf->exchange != UINT32_MAX;
+    for (uint32_t i = 0; i < task->leaf->n_steps; i++)
+        n_tables += task->leaf->steps[i].kind == MILL_STEP_WRITE;
+    size_t limit_bytes =
+        mill_block_store_cap(context->blocks) / 4 / mill_context_workers(context) / n_tables;
     return limit_bytes < SMALLEST_LIMIT_BYTES ? SMALLEST_LIMIT_BYTES : limit_bytes;
 }
 
