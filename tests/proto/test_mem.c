@@ -165,6 +165,8 @@ START_TEST(arrays_grow_and_survive_failure)
     counting_table table = {.refuse = true};
     install(&table);
     ck_assert_ptr_null(rmq_array_grow(array, &capacity, before + 1, sizeof(*array)));
+    ck_assert_ptr_null(rmq_array_grow(array, &capacity, SIZE_MAX, 1));
+    ck_assert_uint_eq(table.last_size, SIZE_MAX);
     ck_assert_uint_eq(capacity, before);
     rmq_allocator_set(NULL);
     ck_assert_int_eq(array[999], 999);
