@@ -28,7 +28,7 @@ typedef struct mill_conformance_subject {
 } mill_conformance_subject;
 
 /* Called for every check: `passed`, its name ("refuses-older-epoch"), and what was seen if it
- * failed. */
+ * failed. Simple checks come first: of several that fail, the first says most. */
 typedef void (*mill_conformance_report_fn)(const char *check, bool passed, const char *detail,
                                            void *ctx);
 
