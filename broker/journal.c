@@ -1,7 +1,8 @@
 /* The journal: an append-only file of checksummed entries.
  *
  *   file   "MILLDEV1" entry entry ...
- *   entry  4 length of the payload, 4 CRC-32 of type and payload, 1 type, payload   (big-endian)
+ *   entry  4 length of the payload, 1 type, 4 CRC-32 of these 5 bytes, 4 CRC-32 of the payload,
+ *          payload                                                              (big-endian)
  *
  * Entries are gathered in memory while requests are handled and written in one go before any of
  * their answers leaves (see rmq_dev_settle). There is no fsync: what was answered survives the
@@ -9,8 +10,9 @@
  * more.
  *
  * An entry that is cut short at the end of the file was being written when the process died and was
- * never answered: it is cut off. A broken entry with more behind it is CORRUPT and stops the start:
- * forgetting messages silently would be worse. The file only grows; delete the directory to begin
+ * never answered: it is cut off. A broken entry is CORRUPT and stops the start: forgetting messages
+ * silently would be worse (a length that lies has a wrong checksum, and is not taken for a torn
+ * tail). The file only grows; delete the directory to begin
  * anew.
  *
  * A failed write leaves the file's end unknown, so the file is cut back to its last good length and
@@ -31,7 +33,8 @@
 
 #define MAGIC "MILLDEV1"
 #define MAGIC_BYTES 8
-#define ENTRY_HEADER_BYTES 9
+#define ENTRY_HEADER_BYTES 13
+#define ENTRY_SUMMED_BYTES 5
 #define ENTRY_MAX_BYTES (32u * 1024 * 1024)
 #define PENDING_COMMIT_BYTES (1u * 1024 * 1024)
 #define READ_BYTES (1u * 1024 * 1024)
@@ -95,8 +98,9 @@ static rmq_status entry_begin(rmq_dev_journal *journal, enum entry_type type, rm
     }
     journal->last_entry_at = journal->pending.len;
     rmq_buf_append_u32(&journal->pending, 0);
-    rmq_buf_append_u32(&journal->pending, 0);
     rmq_buf_append_u8(&journal->pending, (uint8_t)type);
+    rmq_buf_append_u32(&journal->pending, 0);
+    rmq_buf_append_u32(&journal->pending, 0);
     return RMQ_OK;
 }
 
@@ -110,9 +114,11 @@ static rmq_status entry_end(rmq_dev_journal *journal, rmq_error *err)
     }
     size_t at = journal->last_entry_at;
     size_t payload = pending->len - at - ENTRY_HEADER_BYTES;
-    rmq_slice summed = {(const char *)pending->data + at + 8, payload + 1};
+    const char *entry = (const char *)pending->data + at;
     rmq_buf_patch_u32(pending, at, (uint32_t)payload);
-    rmq_buf_patch_u32(pending, at + 4, rmq_body_crc(summed));
+    rmq_buf_patch_u32(pending, at + 5, rmq_body_crc((rmq_slice){entry, ENTRY_SUMMED_BYTES}));
+    rmq_buf_patch_u32(pending, at + 9,
+                      rmq_body_crc((rmq_slice){entry + ENTRY_HEADER_BYTES, payload}));
     return RMQ_OK;
 }
 
@@ -274,16 +280,19 @@ static rmq_status entry_check(rmq_slice bytes, size_t *out_len, rmq_error *err)
 {
     rmq_cursor cursor = rmq_cursor_of(bytes.data, bytes.len);
     size_t payload = rmq_cursor_u32(&cursor);
-    uint32_t crc = rmq_cursor_u32(&cursor);
+    rmq_cursor_skip(&cursor, 1);
+    uint32_t header_crc = rmq_cursor_u32(&cursor);
+    uint32_t payload_crc = rmq_cursor_u32(&cursor);
     if (!rmq_cursor_ok(&cursor))
         return RMQ_AGAIN;
-    if (payload > ENTRY_MAX_BYTES)
-        return rmq_error_set(err, RMQ_CORRUPT, "an entry of %zu bytes", payload);
-    if (rmq_cursor_left(&cursor) < payload + 1)
+    if (rmq_body_crc((rmq_slice){bytes.data, ENTRY_SUMMED_BYTES}) != header_crc ||
+        payload > ENTRY_MAX_BYTES)
+        return rmq_error_set(err, RMQ_CORRUPT, "a header's checksum is wrong");
+    if (rmq_cursor_left(&cursor) < payload)
         return RMQ_AGAIN;
-    *out_len = ENTRY_HEADER_BYTES + payload;
-    if (rmq_body_crc((rmq_slice){bytes.data + 8, payload + 1}) != crc)
+    if (rmq_body_crc((rmq_slice){bytes.data + ENTRY_HEADER_BYTES, payload}) != payload_crc)
         return rmq_error_set(err, RMQ_CORRUPT, "a checksum is wrong");
+    *out_len = ENTRY_HEADER_BYTES + payload;
     return RMQ_OK;
 }
 
@@ -299,7 +308,7 @@ static rmq_status replay_buffer(rmq_dev_journal *journal, rmq_buf *buffer,
         status = entry_check(rest, &len, err);
         if (status == RMQ_OK)
             status = replay_entry(
-                reader, (uint8_t)rest.data[8],
+                reader, (uint8_t)rest.data[4],
                 (rmq_slice){rest.data + ENTRY_HEADER_BYTES, len - ENTRY_HEADER_BYTES}, err);
         if (status == RMQ_OK) {
             at += len;

@@ -15,7 +15,7 @@
 
 #include "codes.h"
 
-raw_client raw_connect(const char *address)
+static struct sockaddr_in parse_address(const char *address)
 {
     struct sockaddr_in peer = {.sin_family = AF_INET};
     char host[64];
@@ -27,6 +27,12 @@ raw_client raw_connect(const char *address)
     host[host_len] = '\0';
     ck_assert_int_eq(inet_pton(AF_INET, host, &peer.sin_addr), 1);
     peer.sin_port = htons((uint16_t)atoi(colon + 1));
+    return peer;
+}
+
+raw_client raw_connect(const char *address)
+{
+    struct sockaddr_in peer = parse_address(address);
     raw_client client = {.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
                          .serialization = RMQ_SERIALIZATION_JSON,
                          .next_opaque = 1,
@@ -40,6 +46,16 @@ raw_client raw_connect(const char *address)
     int connected = connect(client.fd, (const struct sockaddr *)&peer, sizeof(peer));
     ck_assert_msg(connected == 0, "connect %s: %s", address, strerror(errno));
     return client;
+}
+
+bool raw_reachable(const char *address)
+{
+    struct sockaddr_in peer = parse_address(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    int connected = connect(fd, (const struct sockaddr *)&peer, sizeof(peer));
+    close(fd);
+    return connected == 0;
 }
 
 void raw_close(raw_client *client)

@@ -26,6 +26,8 @@ typedef struct raw_frame {
 /* `address` is host:port. Reads time out after 10 s. */
 raw_client raw_connect(const char *address);
 void raw_close(raw_client *client);
+/* Whether somebody listens there. */
+bool raw_reachable(const char *address);
 
 /* Sends a request and returns its opaque. `fields` is "name=value" pairs, NULL at the end, or NULL.
  */
