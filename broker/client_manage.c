@@ -27,7 +27,7 @@ static rmq_status make_retry_topic(rmq_devbroker *broker, const char *group, rmq
     rmq_dev_topic *topic = NULL;
     rmq_status status = rmq_dev_store_topic_set(&broker->store, &spec, &topic, err);
     if (status == RMQ_OK)
-        rmq_dev_register_topic(broker, topic);
+        status = rmq_dev_register_topic(broker, topic, err);
     return status;
 }
 

@@ -218,7 +218,7 @@ static rmq_status do_topic(rmq_devbroker *broker, void *argument, rmq_error *err
                                .perm = RMQ_PERM_READ | RMQ_PERM_WRITE};
     rmq_status status = rmq_dev_store_topic_set(&broker->store, &spec, &topic, err);
     if (status == RMQ_OK)
-        rmq_dev_register_topic(broker, topic);
+        status = rmq_dev_register_topic(broker, topic, err);
     return status;
 }
 

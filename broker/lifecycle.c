@@ -30,7 +30,9 @@ static void on_sweep_timer(evutil_socket_t fd, short what, void *ctx)
     int64_t now = rmq_dev_monotonic_ms();
     if (now - broker->registered_ms >= REGISTER_EVERY_MS && broker->listeners[1].fd >= 0) {
         broker->registered_ms = now;
-        rmq_dev_register_all(broker);
+        rmq_error err;
+        if (rmq_dev_register_all(broker, &err) != RMQ_OK)
+            rmq_dev_log(&broker->settings, RMQ_LOG_WARN, "%s", err.text); /* again in 30 s */
     }
     rmq_dev_settle(broker);
 }
@@ -80,7 +82,9 @@ void rmq_dev_timers_free(rmq_devbroker *broker)
 rmq_status rmq_dev_port_up(rmq_devbroker *broker, rmq_dev_port port, rmq_error *err)
 {
     if (port == RMQ_DEV_PORT_BROKER) {
-        rmq_dev_register_all(broker);
+        rmq_status status = rmq_dev_register_all(broker, err);
+        if (status != RMQ_OK)
+            return status;
         broker->registered_ms = rmq_dev_monotonic_ms();
     }
     return rmq_dev_listener_open(&broker->listeners[port], err);

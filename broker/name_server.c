@@ -41,7 +41,7 @@ void rmq_dev_name_server_deinit(rmq_dev_name_server *name_server)
     rmq_dev_map_deinit(&name_server->settings);
 }
 
-void rmq_dev_register_topic(rmq_devbroker *broker, const rmq_dev_topic *topic)
+rmq_status rmq_dev_register_topic(rmq_devbroker *broker, const rmq_dev_topic *topic, rmq_error *err)
 {
     rmq_dev_map *routes = &broker->name_server.routes;
     rmq_slice name = rmq_slice_of(topic->name);
@@ -50,19 +50,23 @@ void rmq_dev_register_topic(rmq_devbroker *broker, const rmq_dev_topic *topic)
         entry = rmq_calloc(1, sizeof(*entry));
         if (entry == NULL || rmq_dev_map_add(routes, name, entry) != RMQ_OK) {
             rmq_free(entry);
-            return;
+            return rmq_error_set(err, RMQ_NOMEM, "no memory for a route");
         }
     }
     entry->read_queues = topic->read_queues;
     entry->write_queues = topic->write_queues;
     entry->perm = topic->perm;
     entry->sys_flag = topic->sys_flag;
+    return RMQ_OK;
 }
 
-void rmq_dev_register_all(rmq_devbroker *broker)
+rmq_status rmq_dev_register_all(rmq_devbroker *broker, rmq_error *err)
 {
-    for (rmq_dev_map_entry *entry = broker->store.topics.first; entry != NULL; entry = entry->next)
-        rmq_dev_register_topic(broker, entry->value);
+    rmq_status status = RMQ_OK;
+    const rmq_dev_map_entry *entry = broker->store.topics.first;
+    for (; entry != NULL && status == RMQ_OK; entry = entry->next)
+        status = rmq_dev_register_topic(broker, entry->value, err);
+    return status;
 }
 
 /* ---- 105 ---- */

@@ -17,10 +17,10 @@ typedef struct rmq_dev_name_server {
 void rmq_dev_name_server_init(rmq_dev_name_server *name_server, uint32_t seed);
 void rmq_dev_name_server_deinit(rmq_dev_name_server *name_server);
 
-/* What the broker does when a topic changed, and every 30 s for all of them. Without memory the
- * topic stays as it was until the next time. */
-void rmq_dev_register_topic(rmq_devbroker *broker, const rmq_dev_topic *topic);
-void rmq_dev_register_all(rmq_devbroker *broker);
+/* What the broker does when a topic changed, and every 30 s for all of them. Errors: NOMEM. */
+RMQ_MUST_CHECK rmq_status rmq_dev_register_topic(rmq_devbroker *broker, const rmq_dev_topic *topic,
+                                                 rmq_error *err);
+RMQ_MUST_CHECK rmq_status rmq_dev_register_all(rmq_devbroker *broker, rmq_error *err);
 
 void rmq_dev_handle_route(struct rmq_dev_request *request);             /* 105 */
 void rmq_dev_handle_cluster_info(struct rmq_dev_request *request);      /* 106 */

@@ -138,11 +138,11 @@ static bool find_topic(rmq_dev_request *request, rmq_dev_send *send)
                                .write_queues = n_queues,
                                .perm = RMQ_PERM_READ | RMQ_PERM_WRITE};
     rmq_error err;
-    if (rmq_dev_store_topic_set(store, &spec, &send->topic, &err) != RMQ_OK) {
+    if (rmq_dev_store_topic_set(store, &spec, &send->topic, &err) != RMQ_OK ||
+        rmq_dev_register_topic(request->broker, send->topic, &err) != RMQ_OK) {
         rmq_dev_answer_failure(&request->reply, &err);
         return false;
     }
-    rmq_dev_register_topic(request->broker, send->topic);
     return true;
 }
 

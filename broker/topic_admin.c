@@ -63,11 +63,11 @@ void rmq_dev_handle_topic_create(rmq_dev_request *request)
                        "a number of queues is negative");
         return;
     }
-    if (rmq_dev_store_topic_set(&request->broker->store, &spec, &topic, &err) != RMQ_OK) {
+    if (rmq_dev_store_topic_set(&request->broker->store, &spec, &topic, &err) != RMQ_OK ||
+        rmq_dev_register_topic(request->broker, topic, &err) != RMQ_OK) {
         rmq_dev_answer_failure(&request->reply, &err);
         return;
     }
-    rmq_dev_register_topic(request->broker, topic);
     rmq_dev_answer(&request->reply, RMQ_RESPONSE_SUCCESS, "not set any response code");
 }
 
