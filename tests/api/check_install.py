@@ -15,15 +15,18 @@ import tempfile
 RMQ_PROGRAM = r"""
 #include <rmq/admin.h>
 #include <rmq/consumer.h>
+#include <rmq/devbroker.h>
 #include <rmq/producer.h>
 #include <stdio.h>
 int main(void)
 {
     rmq_client *client = NULL;
     rmq_error err;
-    if (rmq_client_new(NULL, &client, &err) != RMQ_OK)
+    rmq_devbroker *broker = NULL;
+    if (rmq_client_new(NULL, &client, &err) != RMQ_OK || rmq_devbroker_new(NULL, &broker, &err) != RMQ_OK)
         return 1;
     rmq_client_free(client);
+    rmq_devbroker_free(broker);
     return puts(rmq_version()) < 0;
 }
 """
