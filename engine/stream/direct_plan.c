@@ -20,7 +20,7 @@
 #include "rate.h"
 #include "streaming_context.h"
 
-#define AWAY_FIRST_MS 1000
+#define AWAY_FIRST_MS 100
 #define AWAY_MAX_MS 10000
 /* A throttled stream without an interval plans in steps of this. */
 #define THROTTLE_STEP_MS 100
@@ -68,6 +68,9 @@ static rmq_status note_answer(mill_direct *direct, const rmq_queue *queue, rmq_s
     if (broker == NULL)
         return RMQ_NOMEM;
     mill_context *context = mill_stream_engine(direct->stream);
+    int64_t now_ns = mill_stream_now_ns();
+    if (broker->away_until_ns > now_ns)
+        return RMQ_OK; /* another queue of it was noted in this round */
     if (answer == RMQ_OK) {
         if (broker->wait_ms > 0)
             mill_context_log(context, RMQ_LOG_WARN, "direct", "%s: broker %s answers again",
@@ -75,9 +78,6 @@ static rmq_status note_answer(mill_direct *direct, const rmq_queue *queue, rmq_s
         broker->away_until_ns = broker->wait_ms = 0;
         return RMQ_OK;
     }
-    int64_t now_ns = mill_stream_now_ns();
-    if (broker->away_until_ns > now_ns)
-        return RMQ_OK; /* another queue of it was noted in this round */
     if (broker->wait_ms == 0)
         mill_context_log(context, RMQ_LOG_WARN, "direct",
                          "%s: broker %s doesn't answer (%s): its queues wait, the others go on",
@@ -228,6 +228,18 @@ typedef struct question {
     size_t count;
 } question;
 
+/* First those that failed: a broker that answers for some queues only is not well. */
+static rmq_status note_answers(mill_direct *direct, const question *asked, bool good,
+                               rmq_error *err)
+{
+    rmq_status status = RMQ_OK;
+    for (size_t i = 0; status == RMQ_OK && i < asked->count; i++) {
+        if ((asked->statuses[i] == RMQ_OK) == good)
+            status = note_answer(direct, &asked->queues[i], asked->statuses[i], err);
+    }
+    return status;
+}
+
 static rmq_status ask(planning *plan, question *asked, rmq_error *err)
 {
     mill_direct *direct = plan->direct;
@@ -245,14 +257,14 @@ static rmq_status ask(planning *plan, question *asked, rmq_error *err)
                                               asked->offsets, asked->statuses, err);
     if (status == RMQ_NOMEM || status == RMQ_CANCELLED || status == RMQ_INVAL)
         return status;
+    status = note_answers(direct, asked, false, err);
+    if (status == RMQ_OK)
+        status = note_answers(direct, asked, true, err);
     for (size_t i = 0; i < asked->count; i++) {
-        rmq_status noted = note_answer(direct, &asked->queues[i], asked->statuses[i], err);
-        if (noted != RMQ_OK)
-            return noted;
         if (asked->statuses[i] == RMQ_OK)
             plan->candidates[asked->who[i]].end = asked->offsets[i];
     }
-    return RMQ_OK;
+    return status;
 }
 
 static rmq_status ask_ends(planning *plan, rmq_error *err)

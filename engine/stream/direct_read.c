@@ -27,6 +27,9 @@
 #define POLL_MS 50
 #define STOP_GRACE_NS INT64_C(5000000000)
 #define CHECK_END_NS INT64_C(2000000000)
+/* All records of a range are there: a pull has nothing to wait for, and one that is not answered is
+ * soon asked again. */
+#define HOLD_MS 1000
 /* A fingerprint farther back than this is not read again: a gap that large is no record's end. */
 #define MAX_READ_BACK 1024
 
@@ -275,6 +278,7 @@ rmq_status mill_direct_read(void *self, mill_source_read *read, mill_emitter *ou
     config.start_offset = at.verifying ? from->last.queue_offset : from->next_offset;
     config.end_offset = read->range->end_offset;
     config.group = direct->group;
+    config.hold_ms = HOLD_MS;
     rmq_status status = rmq_reader_open(direct->client, &config, &at.reader, err);
     if (status == RMQ_OK)
         status = read_to_end(&at, err);

@@ -6,6 +6,8 @@
  * engine has a say in them. */
 #include "crash_support.h"
 
+#include "direct_support.h"
+
 #include <signal.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -47,6 +49,17 @@ static mill_sink *make_database(const crash_job *job, int number)
     return sink;
 }
 
+static rmq_status run_direct(const crash_job *job, const char *checkpoint, rmq_error *err)
+{
+    direct_job direct = {.dir = checkpoint,
+                         .namesrv = job->namesrv,
+                         .topics = job->topic,
+                         .trigger = MILL_TRIGGER_AVAILABLE_NOW,
+                         .max_records_per_batch = FAKE_QUEUES * CRASH_EACH / CRASH_BATCHES,
+                         .sink = make_database(job, 0)};
+    return direct_run(&direct, err);
+}
+
 static rmq_status run_job(const crash_job *job, rmq_error *err)
 {
     fake_topic topic = {.max_per_queue = CRASH_EACH / CRASH_BATCHES};
@@ -54,6 +67,8 @@ static rmq_status run_job(const crash_job *job, rmq_error *err)
         topic.max[q] = CRASH_EACH;
     char checkpoint[512];
     snprintf(checkpoint, sizeof(checkpoint), "%s/checkpoint", job->dir);
+    if (job->namesrv != NULL)
+        return run_direct(job, checkpoint, err);
     fake_job fake = {.dir = checkpoint,
                      .trigger = MILL_TRIGGER_AVAILABLE_NOW,
                      .topic = &topic,

@@ -19,6 +19,8 @@ typedef struct crash_job {
     bool take_over;
     const char *crash_at; /* MILLRACE_CRASH_AT of the child; NULL: none */
     const char *stop_at;
+    const char *namesrv; /* NULL: the numbers come from nowhere; else from a broker's topic, with */
+    const char *topic;   /* CRASH_EACH numbered messages in each queue */
 } crash_job;
 
 /* How a child ended. */

@@ -290,7 +290,8 @@ END_TEST
 START_TEST(newer_format)
 {
     mill_checkpoint_close(open_checkpoint());
-    write_file("meta.json", "{\"format\":9,\"more\":[]}\nsha 00\n", 32);
+    static const char newer[] = "{\"format\":9,\"more\":[]}\nsha 00\n";
+    write_file("meta.json", newer, sizeof(newer) - 1);
     mill_checkpoint *checkpoint = NULL;
     rmq_error err;
     ck_ok(mill_checkpoint_open(dir, false, &checkpoint, &err), &err);
