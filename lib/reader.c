@@ -484,6 +484,8 @@ rmq_status rmq_reader_next(rmq_reader *reader, int64_t timeout_ms, rmq_batch **o
                 *err = reader->fail_error;
             return reader->fail_status;
         }
+        if (reader->position >= reader->config.end_offset)
+            return rmq_error_set(err, RMQ_NOT_FOUND, "the range is read to its end");
         if (reader->taken == NULL) {
             if (!has_deadline && timeout_ms > 0)
                 deadline_after(timeout_ms, &deadline);
