@@ -385,8 +385,8 @@ rmq_status mill_sqlite_sink_new(const mill_sqlite_config *config, mill_sink **ou
     sqlite_sink *sink = rmq_calloc(1, sizeof(*sink));
     const mill_type **types = rmq_calloc(copy.n_targets, sizeof(const mill_type *));
     if (sink != NULL && types != NULL) {
-        sink->n_targets = (uint32_t)copy.n_targets;
         sink->targets = rmq_calloc(copy.n_targets, sizeof(sql_target));
+        sink->n_targets = sink->targets != NULL ? (uint32_t)copy.n_targets : 0;
         sink->db.path = rmq_strdup(copy.path);
     }
     if (sink == NULL || types == NULL || sink->targets == NULL || sink->db.path == NULL ||

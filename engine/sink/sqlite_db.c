@@ -20,10 +20,13 @@
 
 /* ---- errors ---- */
 
-static rmq_status status_of(int result)
+/* `reason` is the errno behind an I/O error. */
+static rmq_status status_of(int result, int reason)
 {
     if (result == SQLITE_IOERR_NOMEM)
         return RMQ_NOMEM;
+    if ((result & 0xff) == SQLITE_IOERR && (reason == ENOSPC || reason == EDQUOT))
+        return RMQ_FULL; /* SQLite says so of the database, not of its shared memory */
     switch (result & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -48,8 +51,8 @@ static rmq_status status_of(int result)
 rmq_status mill_sqlite_error(const mill_sqlite_db *db, int result, const char *doing,
                              rmq_error *err)
 {
-    rmq_status status = status_of(result);
     int reason = db->handle != NULL ? sqlite3_system_errno(db->handle) : 0;
+    rmq_status status = status_of(result, reason);
     const char *text = db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(result);
     if (status == RMQ_LOCKED)
         rmq_error_set(err, status, "database %s: cannot %s: locked by another program for %lld ms",
