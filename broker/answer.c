@@ -10,6 +10,7 @@
 
 #include "broker_state.h"
 #include "codes.h"
+#include "old_answers.h"
 
 #define HEAD_MAX_BYTES (64u * 1024 * 1024)
 #define REMARK_BYTES 1024
@@ -58,6 +59,8 @@ void rmq_dev_answer_end_runs(const rmq_dev_reply *reply, rmq_command *answer,
     if (!reply->oneway && !reply->session->closed) {
         rmq_dev_outgoing body = {.runs = runs, .n_runs = n_runs};
         answer->opaque = reply->opaque;
+        if (!rmq_dev_settings_is_v5(&reply->session->broker->settings))
+            rmq_dev_answer_make_old(answer);
         send_command(reply->session, &reply->effect,
                      serialization_of(reply->session, reply->serialization), answer, &body);
     }

@@ -139,6 +139,8 @@ static void handle(rmq_dev_session *session, const rmq_frame *frame, const rmq_c
     const handler_entry *entry = find_handler(session, command->code);
     if (entry != NULL)
         entry->handle(&request);
+    else if (session->port == RMQ_DEV_PORT_NAMESRV && !rmq_dev_settings_is_v5(&broker->settings))
+        return; /* a 4.9 name server says nothing to a code it doesn't know */
     else
         rmq_dev_answer_format(&request.reply, RMQ_RESPONSE_REQUEST_CODE_NOT_SUPPORTED,
                               " request type %d not supported", command->code);

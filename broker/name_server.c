@@ -13,6 +13,7 @@
 #include "answer.h"
 #include "broker_state.h"
 #include "codes.h"
+#include "old_answers.h"
 #include "route.h"
 
 #define STANDARD_JSON_VERSION 401 /* 4.9.4; facts 1.5 */
@@ -89,7 +90,10 @@ static void answer_route(rmq_dev_request *request, const route_entry *entry, boo
     rmq_buf body;
     rmq_buf_init(&body, BODY_MAX_BYTES);
     rmq_error err;
-    if (rmq_route_encode(&route, standard_json, &body, &err) == RMQ_OK)
+    rmq_status status = rmq_route_encode(&route, standard_json, &body, &err);
+    if (status == RMQ_OK && !rmq_dev_settings_is_v5(&broker->settings))
+        rmq_dev_route_make_old(&body);
+    if (status == RMQ_OK)
         rmq_dev_answer_body(&request->reply, (rmq_slice){(const char *)body.data, body.len});
     else
         rmq_dev_answer_failure(&request->reply, &err);

@@ -51,6 +51,14 @@ static int64_t upper_bound(const rmq_dev_queue *queue, int64_t timestamp)
     return above > queue->min_offset ? above - 1 : 0;
 }
 
+/* 4.9.7 gives the last message, not the end, for a time beyond it. */
+static int64_t lower_bound_of_4_9(const rmq_dev_queue *queue, int64_t timestamp)
+{
+    int64_t offset = rmq_dev_queue_lower_bound(queue, timestamp);
+    int64_t last = rmq_dev_queue_max(queue) - 1;
+    return offset < last ? offset : last;
+}
+
 void rmq_dev_handle_search_offset(rmq_dev_request *request)
 {
     const rmq_dev_queue *queue;
@@ -62,7 +70,9 @@ void rmq_dev_handle_search_offset(rmq_dev_request *request)
     bool upper = rmq_dev_settings_is_v5(&request->broker->settings) && boundary.len == 5 &&
                  strncasecmp(boundary.data, "upper", 5) == 0;
     int64_t offset = 0;
-    if (queue != NULL)
+    if (queue != NULL && queue->count > 0 && !rmq_dev_settings_is_v5(&request->broker->settings))
+        offset = lower_bound_of_4_9(queue, timestamp);
+    else if (queue != NULL)
         offset =
             upper ? upper_bound(queue, timestamp) : rmq_dev_queue_lower_bound(queue, timestamp);
     rmq_dev_answer_int(&request->reply, "offset", offset);
@@ -98,11 +108,13 @@ void rmq_dev_handle_view_message(rmq_dev_request *request)
 /* ---- committed offsets ---- */
 
 /* Whether a group without an offset is told 0: the queue has a first message, and it is the first
- * ever. */
+ * ever. A 4.9 broker also says so where nothing was ever stored. */
 static bool starts_at_zero(const rmq_dev_request *request, const rmq_dev_offset_key *key)
 {
     const rmq_dev_queue *queue = rmq_dev_topic_queue(
         rmq_dev_store_topic(&request->broker->store, key->topic), key->queue_id);
+    if (!rmq_dev_settings_is_v5(&request->broker->settings))
+        return queue == NULL || queue->min_offset == 0;
     return queue != NULL && queue->count > 0 && queue->min_offset == 0;
 }
 

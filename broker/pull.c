@@ -145,18 +145,17 @@ static const rmq_dev_topic *check_topic(rmq_dev_request *request, rmq_slice name
         rmq_command answer;
         rmq_dev_answer_begin(&answer, RMQ_RESPONSE_NO_PERMISSION);
         rmq_dev_set_remark(&answer, "the topic[%s] pulling message is forbidden", topic->name);
-        rmq_command_set(&answer, "forbiddenType", "3");
+        if (rmq_dev_settings_is_v5(&request->broker->settings))
+            rmq_command_set(&answer, "forbiddenType", "3");
         rmq_dev_answer_end(&request->reply, &answer);
         return NULL;
     }
     if (queue_id < 0 || queue_id >= topic->read_queues) {
-        rmq_dev_answer_format(
-            &request->reply,
-            rmq_dev_settings_is_v5(&request->broker->settings) ? RMQ_RESPONSE_INVALID_PARAMETER
-                                                               : RMQ_RESPONSE_SYSTEM_ERROR,
-            "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] "
-            "consumer:[/%s]",
-            queue_id, topic->name, topic->read_queues, request->reply.session->peer_text);
+        rmq_dev_answer_format(&request->reply, RMQ_RESPONSE_INVALID_PARAMETER,
+                              "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] "
+                              "consumer:[/%s]",
+                              queue_id, topic->name, topic->read_queues,
+                              request->reply.session->peer_text);
         return NULL;
     }
     return topic;
