@@ -8,6 +8,7 @@
 #include "client_state.h"
 #include "group_stats.h"
 #include "lookup.h"
+#include "offset_at.h"
 
 #include <string.h>
 
@@ -74,8 +75,8 @@ rmq_status rmq_queue_max_offset(rmq_client *client, const rmq_queue *queue, int6
     return ask_bound(client, queue, RMQ_REQUEST_GET_MAX_OFFSET, out_offset, err);
 }
 
-rmq_status rmq_queue_offset_at(rmq_client *client, const rmq_queue *queue, int64_t timestamp_ms,
-                               int64_t *out_offset, rmq_error *err)
+rmq_status rmq_offset_at_ask(rmq_client *client, const rmq_queue *queue, int64_t timestamp_ms,
+                             int64_t *out_offset, rmq_error *err)
 {
     rmq_command request;
     rmq_status status = check_queue(queue, err);
