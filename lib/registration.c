@@ -65,9 +65,20 @@ static void send_heartbeat(rmq_registration *registration, const char *address)
     rmq_command_deinit(&request);
 }
 
+/* A master without a connection gets one, and the groups are announced when it is up. */
 static void visit_master(void *ctx, const char *address)
 {
-    send_heartbeat(ctx, address);
+    rmq_registration *registration = ctx;
+    rmq_peer *peer = NULL;
+    rmq_error error;
+    if (rmq_brokers_get(&registration->client->brokers, address, &peer, &error) != RMQ_OK) {
+        rmq_client_log(registration->client, RMQ_LOG_WARN, "heartbeat", "%s", error.text);
+        return;
+    }
+    if (peer->up)
+        send_heartbeat(registration, address);
+    else
+        rmq_peer_connect(peer);
 }
 
 static void beat(rmq_registration *registration)
