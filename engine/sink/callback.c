@@ -84,7 +84,7 @@ static rmq_status keep_blocks(callback_sink *sink, const mill_rows *rows, rmq_er
     mill_block *const *blocks = mill_rows_blocks(rows, &count);
     if (sink->n_blocks + count > sink->max_blocks) {
         size_t capacity = (sink->n_blocks + count) * 2;
-        mill_block **grown = rmq_realloc(sink->blocks, capacity * sizeof(*grown));
+        mill_block **grown = rmq_realloc(sink->blocks, capacity * sizeof(mill_block *));
         if (grown == NULL)
             return rmq_error_set(err, RMQ_NOMEM, "callback sink: out of memory");
         sink->blocks = grown;

@@ -22,10 +22,12 @@ bool mill_kit_fail(mill_kit *kit, const char *format, ...)
 {
     if (kit->failed)
         return false;
+    rmq_error failure;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(kit->detail, sizeof(kit->detail), format, arguments);
+    rmq_error_setv(&failure, RMQ_SINK, format, arguments);
     va_end(arguments);
+    memcpy(kit->detail, failure.text, sizeof(kit->detail));
     kit->failed = true;
     return false;
 }

@@ -67,7 +67,7 @@ static bool reserve_blocks(block_list *list, size_t more)
     if (list->capacity - list->count >= more)
         return true;
     size_t capacity = (list->count + more) * 2;
-    mill_block **grown = rmq_realloc(list->items, capacity * sizeof(*grown));
+    mill_block **grown = rmq_realloc(list->items, capacity * sizeof(mill_block *));
     if (grown == NULL)
         return false;
     list->items = grown;
