@@ -1,5 +1,6 @@
 /* The batch driver over a source and sinks that do what the test says: batches, triggers, stops,
  * restarts, and what it does when a step fails. */
+#include "../support/fault_alloc.h"
 #include "stream_support.h"
 
 #include <dirent.h>
@@ -757,6 +758,120 @@ START_TEST(sink_of_another_checkpoint)
 }
 END_TEST
 
+/* ---- adopting ---- */
+
+static mill_memory_table *memory;
+
+static rmq_status run_into_memory(const char *checkpoint, bool adopt, rmq_error *err)
+{
+    fake_job job = {.dir = checkpoint,
+                    .trigger = MILL_TRIGGER_AVAILABLE_NOW,
+                    .topic = &topic,
+                    .adopt = adopt,
+                    .retain = 2};
+    must(mill_memory_sink_new(memory, &job.sinks[0], err), err);
+    return job_run(&job, err);
+}
+
+static uint64_t rows_in_memory(void)
+{
+    mill_rows *rows = NULL;
+    rmq_error err = {0};
+    must(mill_memory_table_rows(memory, &rows, &err), &err);
+    uint64_t count = mill_rows_count(rows);
+    mill_rows_free(rows);
+    return count;
+}
+
+/* The checkpoint is gone, the sink is not: with adopt_sink a new one goes on at its offsets. */
+START_TEST(adopts_the_sink_of_another_checkpoint)
+{
+    fill(10);
+    topic.max_per_queue = 2;
+    rmq_error err = {0};
+    must(mill_memory_table_new(mill_type_int64(), &memory, &err), &err);
+    must(run_into_memory(dir, false, &err), &err);
+    ck_assert_uint_eq(rows_in_memory(), 30);
+    char *fresh = temp_dir_make(), command[1024];
+    ck_status(run_into_memory(fresh, false, &err), RMQ_EXISTS);
+    must(run_into_memory(fresh, true, &err), &err);
+    ck_assert_uint_eq(rows_in_memory(), 30);
+    fill(14);
+    must(run_into_memory(fresh, _i == 1, &err), &err);
+    ck_assert_uint_eq(rows_in_memory(), 42);
+    /* The old checkpoint has lost the sink to the new one. */
+    ck_status(run_into_memory(dir, false, &err), RMQ_EXISTS);
+    /* It died after the sink was adopted and before the new checkpoint knew of it. */
+    snprintf(command, sizeof(command), "cd '%s' && rm -rf state done plan floor", fresh);
+    ck_assert_int_eq(system(command), 0);
+    ck_status(run_into_memory(fresh, false, &err), RMQ_CORRUPT);
+    ck_assert_msg(strstr(err.text, "--adopt-sink") != NULL, "%s", err.text);
+    must(run_into_memory(fresh, true, &err), &err);
+    fill(15);
+    must(run_into_memory(fresh, false, &err), &err);
+    ck_assert_uint_eq(rows_in_memory(), 45);
+    temp_dir_remove(fresh);
+    mill_memory_table_free(memory);
+}
+END_TEST
+
+/* ---- memory runs out ---- */
+
+/* Every allocation of a job fails once: the job ends with NOMEM or gets over it, leaks nothing, and
+ * the next one goes on. */
+START_TEST(memory_runs_out)
+{
+    bool two = _i == 1;
+    fill(4);
+    topic.max_per_queue = 2;
+    int n_failed = 0;
+    for (int64_t nth = 0;; nth += nth < 100 ? 1 : 7) {
+        char *place = temp_dir_make();
+        fake_table *a = fake_table_new(), *b = fake_table_new();
+        fake_job job = {.dir = place,
+                        .trigger = MILL_TRIGGER_AVAILABLE_NOW,
+                        .topic = &topic,
+                        .tables = {a, two ? b : NULL}};
+        running built = job_build(&job);
+        fault_alloc_rearm(nth);
+        rmq_error err = {0};
+        rmq_status status = mill_streaming_start(built.stream, &err);
+        if (status == RMQ_OK)
+            status = mill_streaming_await(built.stream, 30000, &err);
+        job_free(&built);
+        bool reached = fault_alloc_failed() > 0;
+        fault_alloc_rearm(-1);
+        if (status != RMQ_OK && status != RMQ_NOMEM)
+            ck_abort_msg("allocation %d: %s: %s", (int)nth, rmq_status_name(status), err.text);
+        n_failed += status == RMQ_NOMEM;
+        must(job_run(&job, &err), &err);
+        check_once(a, &topic);
+        if (two)
+            check_once(b, &topic);
+        if (fault_alloc_live() != 0)
+            ck_abort_msg("allocation %d: %d leaked", (int)nth, (int)fault_alloc_live());
+        fake_table_free(a);
+        fake_table_free(b);
+        temp_dir_remove(place);
+        if (!reached)
+            break;
+    }
+    ck_assert_int_ge(n_failed, 100);
+}
+END_TEST
+
+static void setup_faults(void)
+{
+    fault_alloc_fail(-1);
+    setup();
+}
+
+static void teardown_faults(void)
+{
+    teardown();
+    fault_alloc_off();
+}
+
 Suite *test_suite(void)
 {
     use_memory_for_temp_dirs();
@@ -793,6 +908,12 @@ Suite *test_suite(void)
     tcase_add_test(tc, older_database_catches_up);
     tcase_add_test(tc, state_is_missing);
     tcase_add_test(tc, sink_of_another_checkpoint);
+    tcase_add_loop_test(tc, adopts_the_sink_of_another_checkpoint, 0, 2);
     suite_add_tcase(suite, tc);
+    TCase *faults = tcase_create("memory");
+    tcase_set_timeout(faults, 120);
+    tcase_add_checked_fixture(faults, setup_faults, teardown_faults);
+    tcase_add_loop_test(faults, memory_runs_out, 0, 2);
+    suite_add_tcase(suite, faults);
     return suite;
 }
