@@ -383,9 +383,12 @@ rmq_status rmq_answer_error(const rmq_answer *answer, const char *request_name, 
     bool retriable = false;
     rmq_status status = status_of_code(command, &retriable);
     int remark_len = command->remark.len > 300 ? 300 : (int)command->remark.len;
-    rmq_error_set(err, status, "%s to %s: %s (code %d)%s%.*s", request_name, address,
+    rmq_error_set(err, status, "%s to %s: %s (code %d)%s%.*s%s", request_name, address,
                   rmq_response_code_name(command->code), command->code, remark_len > 0 ? ": " : "",
-                  remark_len, remark_len > 0 ? command->remark.data : "");
+                  remark_len, remark_len > 0 ? command->remark.data : "",
+                  status != RMQ_AUTH ? ""
+                                     : "; the access key (access_key, --credentials) or the "
+                                       "topic's perm does not allow it");
     if (err != NULL) {
         err->broker_code = command->code;
         err->retriable = retriable;

@@ -319,6 +319,18 @@ static void add_failure(rmq_error *all, const rmq_error *one)
     all->retriable = all->retriable || one->retriable;
 }
 
+/* What a person can do about it. A TLS failure says so itself. */
+static void add_cure(const rmq_client *client, rmq_error *all)
+{
+    if (all->status == RMQ_TLS || all->status == RMQ_AUTH || all->status == RMQ_CANCELLED ||
+        all->status == RMQ_NOMEM)
+        return;
+    bool may_want_tls = all->status == RMQ_CLOSED && !client->settings.config.tls;
+    append_text(all, may_want_tls ? "; is a name server there (namesrv, --namesrv), and without "
+                                    "TLS (tls, --tls)?"
+                                  : "; is a name server there (namesrv, --namesrv)?");
+}
+
 static rmq_status connect_any(rmq_client *client, int64_t timeout_ms, rmq_error *err)
 {
     const rmq_settings *settings = &client->settings;
@@ -345,6 +357,7 @@ static rmq_status connect_any(rmq_client *client, int64_t timeout_ms, rmq_error 
         }
         add_failure(&all, &one);
     }
+    add_cure(client, &all);
     if (err != NULL)
         *err = all;
     return all.status;

@@ -308,7 +308,8 @@ static void step_handshake(rmq_conn *conn)
     if (transfer == RMQ_TRANSFER_WANT_WRITE && event_add(&conn->write_event, NULL) == 0)
         return;
     char why[RMQ_ERROR_TEXT_BYTES];
-    snprintf(why, sizeof(why), "TLS handshake: %.400s", error.text);
+    snprintf(why, sizeof(why), "TLS handshake: %.400s%s", error.text,
+             transfer == RMQ_TRANSFER_EOF ? "; does it speak TLS (tls, --tls)?" : "");
     endpoint_failed(conn, RMQ_TLS, 0, why);
 }
 

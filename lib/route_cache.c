@@ -197,7 +197,8 @@ static void nobody_knows(rmq_route_entry *entry)
         rmq_route_deinit(&entry->route);
         entry->has_route = false;
     }
-    rmq_error_set(&entry->error, RMQ_NOT_FOUND, "topic \"%s\" does not exist", entry->topic);
+    rmq_error_set(&entry->error, RMQ_NOT_FOUND,
+                  "topic \"%s\" does not exist; check its name, or create it", entry->topic);
     entry->error.broker_code = RMQ_RESPONSE_TOPIC_NOT_EXIST;
     finish_question(entry, RMQ_NOT_FOUND);
 }

@@ -254,8 +254,12 @@ static void fill_failure(rmq_tls_session *session, int ssl_error, int os_errno, 
 {
     long verify = SSL_get_verify_result(session->ssl);
     if (verify != X509_V_OK && SSL_get_verify_mode(session->ssl) != SSL_VERIFY_NONE) {
-        rmq_error_set(err, RMQ_TLS, "certificate refused: %s",
-                      X509_verify_cert_error_string(verify));
+        bool other_name =
+            verify == X509_V_ERR_HOSTNAME_MISMATCH || verify == X509_V_ERR_IP_ADDRESS_MISMATCH;
+        rmq_error_set(err, RMQ_TLS, "certificate refused: %s; %s",
+                      X509_verify_cert_error_string(verify),
+                      other_name ? "say which name it has (tls_server_name, --tls-server-name)"
+                                 : "name an issuer to trust (tls_ca, --tls-ca)");
         ERR_clear_error();
     } else if (ssl_error == SSL_ERROR_SYSCALL && ERR_peek_error() == 0 && os_errno != 0) {
         rmq_error_set_errno(err, os_errno, "TLS connection");
