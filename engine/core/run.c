@@ -32,6 +32,7 @@ typedef struct run_task {
     const mill_plan_leaf *leaf;
     uint32_t partition;
     uint32_t attempt;
+    char *failure; /* of the last try, if it is tried again; owned */
 } run_task;
 
 struct run_state {
@@ -166,6 +167,20 @@ static void task_over(run_task *task, rmq_status status, const mill_try_result *
     mill_pool_submit(pool, &run->queue, ready);
 }
 
+/* What is about to be returned as the error of the run needs no line. */
+static void task_tell(run_task *task, rmq_status status, const rmq_error *err)
+{
+    mill_context *context = task->run->context;
+    if (status == RMQ_OK && task->failure != NULL)
+        mill_context_log(context, RMQ_LOG_WARN, "run", "%s; try %u succeeded", task->failure,
+                         task->attempt);
+    if (status == RMQ_OK || !task_may_repeat(task, status))
+        return;
+    mill_context_log(context, RMQ_LOG_INFO, "run", "%s; trying again", err->text);
+    rmq_free(task->failure);
+    task->failure = rmq_strdup(err->text);
+}
+
 static void task_run(mill_job *job)
 {
     run_task *task = (run_task *)job;
@@ -174,8 +189,7 @@ static void task_run(mill_job *job)
     rmq_status status = task_try(task, &result, &err);
     if (status == RMQ_OK)
         partition_drop(task->run, task);
-    else if (status != RMQ_CANCELLED)
-        mill_context_log(task->run->context, RMQ_LOG_WARN, "run", "%s", err.text);
+    task_tell(task, status, &err);
     task_over(task, status, &result, &err);
 }
 
@@ -263,6 +277,8 @@ static void run_deinit(run_state *run)
                     (size_t)plan->exchanges[i].n_partitions * plan->exchanges[i].n_writers);
     for (uint32_t i = 0; run->outputs != NULL && i < plan->n_outputs; i++)
         blocks_drop(run->outputs[i], plan->outputs[i].n_writers);
+    for (uint32_t i = 0; run->tasks != NULL && i < plan->n_tasks; i++)
+        rmq_free(run->tasks[i].failure);
     mill_plan_deinit(&run->plan);
     pthread_cond_destroy(&run->idle);
     pthread_mutex_destroy(&run->lock);

@@ -55,17 +55,28 @@ rmq_status mill_sqlite_error(const mill_sqlite_db *db, int result, const char *d
     rmq_status status = status_of(result, reason);
     const char *text = db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(result);
     if (status == RMQ_LOCKED)
-        rmq_error_set(err, status, "database %s: cannot %s: locked by another program for %lld ms",
+        rmq_error_set(err, status,
+                      "database %s: cannot %s: locked by another program for %lld "
+                      "ms; let that program end its transaction",
                       db->path, doing, (long long)db->busy_timeout_ms);
     else if (status == RMQ_FULL)
-        rmq_error_set(err, status, "database %s: cannot %s: the disk is full", db->path, doing);
+        rmq_error_set(err, status,
+                      "database %s: cannot %s: the disk is full; make room and start again",
+                      db->path, doing);
     else if ((result & 0xff) == SQLITE_NOTADB)
-        rmq_error_set(err, status, "database %s: it is not an SQLite database", db->path);
+        rmq_error_set(err, status,
+                      "database %s: it is not an SQLite database; give the path of one, or of a "
+                      "new file",
+                      db->path);
     else if (status == RMQ_CORRUPT)
-        rmq_error_set(err, status, "database %s: cannot %s: it is damaged (%s)", db->path, doing,
-                      text);
+        rmq_error_set(err, status,
+                      "database %s: cannot %s: it is damaged (%s); put a copy of it back, with its "
+                      "checkpoint of the same time",
+                      db->path, doing, text);
     else if ((result & 0xff) == SQLITE_READONLY)
-        rmq_error_set(err, status, "database %s: cannot %s: it is read-only", db->path, doing);
+        rmq_error_set(err, status,
+                      "database %s: cannot %s: it is read-only; make it and its directory writable",
+                      db->path, doing);
     else if (status == RMQ_IO && reason != 0)
         rmq_error_set_errno(err, reason, "database %s: cannot %s: %s", db->path, doing, text);
     else
@@ -152,7 +163,8 @@ static int sync_directory_of(const char *path)
 static rmq_status refuse_path(const char *path, int reason, rmq_error *err)
 {
     if (reason == ENOENT)
-        return rmq_error_set(err, RMQ_NOT_FOUND, "database %s: its directory does not exist", path);
+        return rmq_error_set(err, RMQ_NOT_FOUND,
+                             "database %s: its directory does not exist; create it", path);
     return rmq_error_set_errno(err, reason, "database %s: cannot open it", path);
 }
 
@@ -165,7 +177,9 @@ static rmq_status prepare_file(const char *path, bool *out_fresh, rmq_error *err
             return rmq_error_set(err, RMQ_INVAL,
                                  "database %s: it is a directory; give the path of a file", path);
         if (!S_ISREG(info.st_mode))
-            return rmq_error_set(err, RMQ_INVAL, "database %s: it is not a regular file", path);
+            return rmq_error_set(err, RMQ_INVAL,
+                                 "database %s: it is not a regular file; give the path of one",
+                                 path);
         *out_fresh = info.st_size == 0;
         return RMQ_OK;
     }

@@ -196,6 +196,28 @@ static bool read_meta(rmq_json *json, meta *into)
     return good && rmq_json_peek(json) == RMQ_JSON_END;
 }
 
+/* A piece of a job's description around the place where it differs from another. */
+static rmq_slice piece_around(rmq_slice job, size_t at)
+{
+    size_t from = at > 40 ? at - 40 : 0;
+    size_t len = job.len - from > 80 ? 80 : job.len - from;
+    return (rmq_slice){job.data + from, len};
+}
+
+static rmq_status refuse_other_job(const char *address, rmq_slice theirs, rmq_slice ours,
+                                   rmq_error *err)
+{
+    size_t at = 0;
+    while (at < theirs.len && at < ours.len && theirs.data[at] == ours.data[at])
+        at++;
+    rmq_slice there = piece_around(theirs, at);
+    rmq_slice here = piece_around(ours, at);
+    return rmq_error_set(err, RMQ_INVAL,
+                         "checkpoint %s belongs to another job: it has ...%.*s..., this job "
+                         "...%.*s...; give this job a checkpoint of its own",
+                         address, (int)there.len, there.data, (int)here.len, here.data);
+}
+
 static rmq_status check_meta(mill_checkpoint *checkpoint, const meta *found, const char *name,
                              rmq_slice job, rmq_error *err)
 {
@@ -210,45 +232,15 @@ static rmq_status check_meta(mill_checkpoint *checkpoint, const meta *found, con
                              "\"%s\"; give this job a checkpoint of its own",
                              address, found->name, name);
     if (!rmq_slice_equals(job, found->job))
-        return rmq_error_set(err, RMQ_INVAL,
-                             "checkpoint %s belongs to another job: it is of %.150s, this is "
-                             "%.*s; give this job a checkpoint of its own",
-                             address, found->job, (int)(job.len < 150 ? job.len : 150), job.data);
+        return refuse_other_job(address, rmq_slice_of(found->job), job, err);
     memcpy(checkpoint->stream_id, found->stream_id, sizeof(checkpoint->stream_id));
     return RMQ_OK;
 }
 
-/* A newer format is told apart before the checksum, which may be another one there. */
-static rmq_status refuse_newer_format(const mill_checkpoint *checkpoint, rmq_error *err)
+rmq_status mill_checkpoint_check_meta(mill_checkpoint *checkpoint, const char *name, rmq_slice job,
+                                      rmq_error *err)
 {
-    const mill_store *store = &checkpoint->files.store;
-    char *bytes = NULL;
-    size_t len = 0;
-    if (store->vtable->get(store->self, "meta.json", &bytes, &len, NULL) != RMQ_OK)
-        return RMQ_OK;
-    int64_t format = 0;
-    rmq_json json;
-    rmq_json_init(&json, (rmq_slice){bytes, len}, false);
-    rmq_slice key;
-    bool good = rmq_json_enter_object(&json);
-    while (good && rmq_json_next_key(&json, &key))
-        good = rmq_slice_equals(key, "format") ? rmq_json_read_int64(&json, &format)
-                                               : rmq_json_skip(&json);
-    rmq_json_deinit(&json);
-    rmq_free(bytes);
-    if (format <= MILL_CHECKPOINT_FORMAT)
-        return RMQ_OK;
-    return rmq_error_set(err, RMQ_UNSUPPORTED,
-                         "checkpoint %s has format %lld, this version (%s) knows up to %d: use "
-                         "the version that wrote it, or a newer one",
-                         checkpoint->files.address, (long long)format, mill_version(),
-                         MILL_CHECKPOINT_FORMAT);
-}
-
-static rmq_status load_meta(mill_checkpoint *checkpoint, const char *name, rmq_slice job,
-                            rmq_error *err)
-{
-    rmq_status status = refuse_newer_format(checkpoint, err);
+    rmq_status status = mill_checkpoint_check_format(&checkpoint->files, err);
     if (status != RMQ_OK)
         return status;
     char *body = NULL;
@@ -301,7 +293,7 @@ static rmq_status create_meta(mill_checkpoint *checkpoint, const char *name, rmq
 rmq_status mill_checkpoint_meta(mill_checkpoint *checkpoint, const char *name, rmq_slice job,
                                 rmq_error *err)
 {
-    rmq_status status = load_meta(checkpoint, name, job, err);
+    rmq_status status = mill_checkpoint_check_meta(checkpoint, name, job, err);
     if (status != RMQ_NOT_FOUND)
         return status;
     int64_t last_plan = 0;
@@ -314,7 +306,7 @@ rmq_status mill_checkpoint_meta(mill_checkpoint *checkpoint, const char *name, r
                              checkpoint->files.address);
     if (status == RMQ_OK)
         status = create_meta(checkpoint, name, job, err);
-    return status == RMQ_EXISTS ? load_meta(checkpoint, name, job, err) : status;
+    return status == RMQ_EXISTS ? mill_checkpoint_check_meta(checkpoint, name, job, err) : status;
 }
 
 /* ---- epochs ---- */

@@ -5,7 +5,6 @@
 #include "checkpoint_file.h"
 #include "position.h"
 
-#define MILL_CHECKPOINT_FORMAT 1
 #define MILL_STREAM_ID_BYTES 37
 /* The run of state/0: where the sources stood at the very first start. */
 #define MILL_START_RUN "start"
@@ -24,6 +23,11 @@ RMQ_MUST_CHECK rmq_status mill_checkpoint_open(const char *address, bool take_ov
                                                mill_checkpoint **out_checkpoint, rmq_error *err);
 void mill_checkpoint_close(mill_checkpoint *checkpoint); /* accepts NULL */
 
+/* Checks meta.json against the job `name`, whose sources and outputs `job` describes (JSON).
+ * Errors: NOT_FOUND (there is none yet), INVAL (another job's; names both), UNSUPPORTED (newer
+ * format), CORRUPT, IO. */
+RMQ_MUST_CHECK rmq_status mill_checkpoint_check_meta(mill_checkpoint *checkpoint, const char *name,
+                                                     rmq_slice job, rmq_error *err);
 /* Makes meta.json for the job `name`, whose sources and outputs `job` describes (JSON), or checks
  * the one that is there. Errors: INVAL (another job's; names both), UNSUPPORTED (newer format),
  * CORRUPT, IO. */

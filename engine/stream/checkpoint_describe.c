@@ -147,7 +147,9 @@ rmq_status mill_checkpoint_describe(const char *address, char **out_json, rmq_er
         status = rmq_error_set(err, RMQ_NOMEM, "out of memory");
         goto out;
     }
-    status = mill_checkpoint_file_get(&files, "meta.json", &body, &len, err);
+    status = mill_checkpoint_check_format(&files, err);
+    if (status == RMQ_OK)
+        status = mill_checkpoint_file_get(&files, "meta.json", &body, &len, err);
     if (status == RMQ_NOT_FOUND)
         status =
             rmq_error_set(err, RMQ_NOT_FOUND, "%s holds no checkpoint (no meta.json)", address);

@@ -8,6 +8,7 @@
  * offset. It is never repaired or skipped here. */
 #include "checkpoint_file.h"
 
+#include <mill/context.h>
 #include <stdio.h>
 #include <string.h>
 #include <zlib.h>
@@ -132,4 +133,29 @@ rmq_status mill_checkpoint_json_replace(const mill_checkpoint_files *files, cons
     if (rmq_json_writer_finish(writer, &body) != RMQ_OK)
         return rmq_error_set(err, RMQ_NOMEM, "out of memory for checkpoint file %s", name);
     return mill_checkpoint_file_replace(files, name, body, err);
+}
+
+/* Looked at before the checksum, which may be another one in a newer format. */
+rmq_status mill_checkpoint_check_format(const mill_checkpoint_files *files, rmq_error *err)
+{
+    char *bytes = NULL;
+    size_t len = 0;
+    if (files->store.vtable->get(files->store.self, "meta.json", &bytes, &len, NULL) != RMQ_OK)
+        return RMQ_OK;
+    int64_t format = 0;
+    rmq_json json;
+    rmq_json_init(&json, (rmq_slice){bytes, len}, false);
+    rmq_slice key;
+    bool good = rmq_json_enter_object(&json);
+    while (good && rmq_json_next_key(&json, &key))
+        good = rmq_slice_equals(key, "format") ? rmq_json_read_int64(&json, &format)
+                                               : rmq_json_skip(&json);
+    rmq_json_deinit(&json);
+    rmq_free(bytes);
+    if (format <= MILL_CHECKPOINT_FORMAT)
+        return RMQ_OK;
+    return rmq_error_set(err, RMQ_UNSUPPORTED,
+                         "checkpoint %s has format %lld, this version (%s) knows up to %d: use "
+                         "the version that wrote it, or a newer one",
+                         files->address, (long long)format, mill_version(), MILL_CHECKPOINT_FORMAT);
 }

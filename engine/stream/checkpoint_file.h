@@ -12,6 +12,13 @@ typedef struct mill_checkpoint_files {
 } mill_checkpoint_files;
 
 #define MILL_CHECKPOINT_NAME_BYTES 160
+/* The format that is written, and the newest that is read. */
+#define MILL_CHECKPOINT_FORMAT 1
+
+/* UNSUPPORTED if meta.json says that a newer version wrote this; what can't be read is for others
+ * to find. */
+RMQ_MUST_CHECK rmq_status mill_checkpoint_check_format(const mill_checkpoint_files *files,
+                                                       rmq_error *err);
 
 /* The body of `name`, zero-terminated, to be freed with rmq_free. Errors: NOT_FOUND, CORRUPT (no or
  * a wrong checksum line; says what to do), IO, NOMEM. */

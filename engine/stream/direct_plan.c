@@ -57,13 +57,15 @@ static bool is_away(const mill_direct *direct, const char *name)
     return false;
 }
 
-/* Takes note of an answer, or of none. Errors: what can't get better by waiting. */
+/* Takes note of an answer, or of none; `err` holds what the asking said, if it failed. Errors: what
+ * can't get better by waiting. */
 static rmq_status note_answer(mill_direct *direct, const rmq_queue *queue, rmq_status answer,
                               rmq_error *err)
 {
-    if (answer == RMQ_NOMEM || answer == RMQ_CANCELLED || answer == RMQ_AUTH)
-        return rmq_error_set(err, answer, "asking queue %s/%s/%d: %s", queue->topic,
-                             queue->broker_name, queue->queue_id, rmq_status_name(answer));
+    if (answer == RMQ_NOMEM || answer == RMQ_CANCELLED || answer == RMQ_AUTH) {
+        rmq_error_wrap(err, "queue %s/%s/%d", queue->topic, queue->broker_name, queue->queue_id);
+        return answer;
+    }
     mill_direct_broker *broker = broker_of(direct, queue->broker_name, err);
     if (broker == NULL)
         return RMQ_NOMEM;
@@ -152,9 +154,8 @@ rmq_status mill_direct_start(void *self, mill_positions *positions, rmq_error *e
             status = mill_positions_add(positions, &queue, offset, err);
         else
             trouble = answer;
-        rmq_error detail;
-        if (status == RMQ_OK && note_answer(direct, &queue, answer, &detail) != RMQ_OK)
-            return answer;
+        if (status == RMQ_OK)
+            status = note_answer(direct, &queue, answer, err);
     }
     /* Not one queue could be asked: better to say so than to begin elsewhere later. */
     if (status == RMQ_OK && positions->count == 0 && trouble != RMQ_OK)
@@ -240,6 +241,20 @@ static rmq_status note_answers(mill_direct *direct, const question *asked, bool 
     return status;
 }
 
+/* Many questions at once tell statuses only: what is refused is asked alone, for the words. */
+static void hear_refusals(mill_direct *direct, question *asked, rmq_error *err)
+{
+    rmq_status status = RMQ_OK;
+    for (size_t i = 0; status == RMQ_OK && i < asked->count; i++) {
+        if (asked->statuses[i] == RMQ_AUTH)
+            asked->statuses[i] = status =
+                rmq_queue_max_offset(direct->client, &asked->queues[i], &asked->offsets[i], err);
+        else if (asked->statuses[i] == RMQ_NOMEM || asked->statuses[i] == RMQ_CANCELLED)
+            status = rmq_error_set(err, asked->statuses[i], "asking for its end: %s",
+                                   rmq_status_name(asked->statuses[i]));
+    }
+}
+
 static rmq_status ask(planning *plan, question *asked, rmq_error *err)
 {
     mill_direct *direct = plan->direct;
@@ -257,6 +272,7 @@ static rmq_status ask(planning *plan, question *asked, rmq_error *err)
                                               asked->offsets, asked->statuses, err);
     if (status == RMQ_NOMEM || status == RMQ_CANCELLED || status == RMQ_INVAL)
         return status;
+    hear_refusals(direct, asked, err);
     status = note_answers(direct, asked, false, err);
     if (status == RMQ_OK)
         status = note_answers(direct, asked, true, err);

@@ -51,7 +51,9 @@ static void describe_job(const mill_streaming_context *stream, rmq_json_writer *
     rmq_json_end_object(writer);
 }
 
-static rmq_status check_job(mill_streaming_context *stream, rmq_error *err)
+/* Compares with what the checkpoint says of its job; at a first start NOT_FOUND or, if `create`,
+ * says it there. */
+static rmq_status check_job(mill_streaming_context *stream, bool create, rmq_error *err)
 {
     rmq_json_writer writer;
     rmq_json_writer_init(&writer);
@@ -61,7 +63,9 @@ static rmq_status check_job(mill_streaming_context *stream, rmq_error *err)
     if (status != RMQ_OK)
         rmq_error_set(err, status, "out of memory for the description of a job");
     else
-        status = mill_checkpoint_meta(stream->checkpoint, stream->config.name, job, err);
+        status =
+            create ? mill_checkpoint_meta(stream->checkpoint, stream->config.name, job, err)
+                   : mill_checkpoint_check_meta(stream->checkpoint, stream->config.name, job, err);
     rmq_json_writer_deinit(&writer);
     return status;
 }
@@ -71,9 +75,15 @@ rmq_status mill_stream_open(mill_streaming_context *stream, rmq_error *err)
     rmq_status status = mill_checkpoint_open(stream->config.checkpoint, stream->config.take_over,
                                              &stream->checkpoint, err);
     if (status == RMQ_OK)
-        status = check_job(stream, err);
+        status = check_job(stream, false, err);
+    bool first = status == RMQ_NOT_FOUND && stream->checkpoint != NULL;
+    if (first)
+        status = RMQ_OK;
     for (size_t i = 0; status == RMQ_OK && i < stream->n_sources; i++)
         status = stream->sources[i]->vtable->open(stream->sources[i]->self, err);
+    /* Only now: a topic that was mistyped is none that the checkpoint must stand by. */
+    if (status == RMQ_OK && first)
+        status = check_job(stream, true, err);
     return status;
 }
 

@@ -85,6 +85,13 @@ static rmq_status fail_first(const void *row, mill_task *task, void *ctx)
     return mill_task_attempt(task) == 1 ? mill_task_fail(task, "not yet") : RMQ_OK;
 }
 
+static rmq_status fail_always(const void *row, mill_task *task, void *ctx)
+{
+    (void)row;
+    (void)ctx;
+    return mill_task_fail(task, "never");
+}
+
 START_TEST(failed_tries_are_logged)
 {
     log_lines lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -96,7 +103,12 @@ START_TEST(failed_tries_are_logged)
     ck_ok(mill_context_new(&config, &context, &err), &err);
     ck_ok(mill_foreach(numbers(context, 10, 1), fail_first, NULL, &err), &err);
     ck_assert_int_eq(lines.count, 1);
-    ck_assert_str_eq(lines.last, "2 run foreach, partition 0 of source rows, try 1 of 4: not yet");
+    ck_assert_str_eq(
+        lines.last,
+        "2 run foreach, partition 0 of source rows, try 1 of 4: not yet; try 2 succeeded");
+    /* One that fails for good is the caller's to report. */
+    ck_assert_int_ne(mill_foreach(numbers(context, 10, 1), fail_always, NULL, &err), RMQ_OK);
+    ck_assert_int_eq(lines.count, 1);
     mill_context_log(context, RMQ_LOG_INFO, "test", "below the level");
     ck_assert_int_eq(lines.count, 1);
     mill_context_free(context);

@@ -14,7 +14,7 @@ extern "C" {
  * lastPlanned, lastDone, plan (the newest), state (of the newest done batch, or of the first
  * start). What isn't there is left out. Nothing is locked or changed; a job that runs may go on in
  * between. *out_json is to be freed with rmq_free. Errors: NOT_FOUND (no checkpoint there), CORRUPT
- * (names the file), INVAL, IO, NOMEM. Thread: any. */
+ * (names the file), UNSUPPORTED (a newer format), INVAL, IO, NOMEM. Thread: any. */
 MILL_API RMQ_MUST_CHECK rmq_status mill_checkpoint_describe(const char *address, char **out_json,
                                                             rmq_error *err);
 
