@@ -60,6 +60,15 @@ static void print_time(const char *what, int64_t ms)
     mill_output_print("%-14s %s\n", what, stamp);
 }
 
+/* Who has the lock, or had it last. */
+static void print_holder(rmq_slice lock)
+{
+    rmq_slice host = member(lock, "host");
+    if (host.len > 0)
+        mill_output_print("%-14s pid %lld on host %.*s\n", "last holder",
+                          (long long)number(lock, "pid"), (int)host.len, host.data);
+}
+
 static void print_text(const char *what, rmq_slice text)
 {
     if (text.len > 0)
@@ -103,7 +112,6 @@ static void print_all(rmq_slice text)
     rmq_slice meta = member(text, "meta");
     rmq_slice epoch = member(text, "epochOwner");
     rmq_slice state = member(text, "state");
-    rmq_slice lock = member(text, "lock");
     int64_t planned = number(text, "lastPlanned");
     int64_t done = number(text, "lastDone");
     print_text("checkpoint", member(text, "address"));
@@ -111,7 +119,7 @@ static void print_all(rmq_slice text)
     print_text("stream id", member(meta, "streamId"));
     print_time("created", number(meta, "createdMs"));
     mill_output_print("%-14s %lld\n", "format", (long long)number(meta, "format"));
-    print_text("last holder", lock);
+    print_holder(member(text, "lock"));
     mill_output_print("%-14s %lld\n", "epoch", (long long)number(text, "epoch"));
     print_time("since", number(epoch, "startedMs"));
     mill_output_print("%-14s %lld done", "batches", (long long)done);
@@ -133,7 +141,7 @@ static int run(const mill_args *args)
     char *json = NULL;
     rmq_error err;
     if (mill_checkpoint_describe(address, &json, &err) != RMQ_OK)
-        return mill_complain_error(address, &err);
+        return mill_complain_error("checkpoint show", &err);
     if (mill_args_flag(args, "json")) {
         mill_output_write(rmq_slice_of(json));
         mill_output_print("\n");

@@ -22,6 +22,7 @@
 
 #define COMMIT_EVERY_MS 5000
 #define LOOK_FOR_QUEUES_MS 10000
+#define DAMAGED_SHOWN 5 /* so many are named one by one */
 
 typedef struct consumer {
     mill_consume_plan plan;
@@ -30,6 +31,7 @@ typedef struct consumer {
     bool raw;
     int64_t wanted; /* messages still to be printed; -1: no limit */
     int64_t printed;
+    int64_t n_damaged; /* bodies that could not be had */
     int wake_fd;
     bool progress;
     int64_t progress_at_ms;
@@ -51,12 +53,21 @@ static int64_t now_ms(void)
     return rmq_clock_monotonic_ns() / 1000000;
 }
 
+static void note_damaged(consumer *self, const rmq_message *message)
+{
+    self->n_damaged++;
+    if (self->n_damaged <= DAMAGED_SHOWN)
+        mill_complain("consume: %.*s %.*s queue %d offset %lld: the body fails its checksum or "
+                      "can't be decompressed; it is printed as it was stored",
+                      (int)message->topic.len, message->topic.data, (int)message->broker_name.len,
+                      message->broker_name.data, message->queue_id,
+                      (long long)message->queue_offset);
+}
+
 static void print_message(consumer *self, const rmq_message *message)
 {
     if (message->body_status != RMQ_OK)
-        mill_log_line(
-            NULL, RMQ_LOG_WARN, "consume",
-            "a body fails its check or can't be decompressed; it is printed as it was stored");
+        note_damaged(self, message);
     if (self->raw) {
         mill_output_write(message->body);
         mill_output_write(RMQ_SLICE_LITERAL("\n"));
@@ -90,11 +101,11 @@ static rmq_status drain_queue(consumer *self, mill_consume_queue *queue, bool *o
     if (status == RMQ_DATA_LOSS) {
         rmq_data_loss loss = rmq_reader_loss(queue->reader);
         int64_t next = loss.next_offset > loss.min_offset ? loss.next_offset : loss.min_offset;
-        mill_complain("%s %s queue %d: offset %lld is not there, the broker has %lld to %lld; "
-                      "going on at %lld",
-                      self->plan.topic, queue->broker_name, queue->queue_id,
-                      (long long)loss.wanted_offset, (long long)loss.min_offset,
-                      (long long)loss.max_offset, (long long)next);
+        mill_complain(
+            "consume: %s %s queue %d: offset %lld is not there, the broker has %lld to %lld; "
+            "going on at %lld",
+            self->plan.topic, queue->broker_name, queue->queue_id, (long long)loss.wanted_offset,
+            (long long)loss.min_offset, (long long)loss.max_offset, (long long)next);
         return rmq_reader_seek(queue->reader, next, err);
     }
     if (status != RMQ_OK)
@@ -128,7 +139,7 @@ static void commit(consumer *self, bool at_end)
         if (status == RMQ_OK)
             queue->committed = queue->printed;
         else if (at_end)
-            mill_complain("group %s: %s", self->plan.group, err.text);
+            mill_complain("consume: group %s: %s", self->plan.group, err.text);
         else
             mill_log_line(NULL, RMQ_LOG_WARN, "consume", err.text);
     }
@@ -185,6 +196,7 @@ static void housekeeping(consumer *self)
 static rmq_status consume_all(consumer *self, rmq_error *err)
 {
     rmq_status status = mill_consume_queues_find(&self->plan, true, &self->queues, err);
+    mill_log_quiet(false); /* from here on it reconnects for ever, and says so */
     self->commit_at_ms = now_ms() + COMMIT_EVERY_MS;
     self->look_at_ms = now_ms() + LOOK_FOR_QUEUES_MS;
     while (status == RMQ_OK && !is_finished(self)) {
@@ -296,7 +308,10 @@ static int run(const mill_args *args)
         rmq_status status = consume_all(&self, &err);
         exit_code = mill_output_exit(MILL_EXIT_OK);
         if (status != RMQ_OK)
-            exit_code = mill_complain_error(self.plan.topic, &err);
+            exit_code = mill_complain_error("consume", &err);
+        if (self.n_damaged > DAMAGED_SHOWN)
+            mill_complain("consume: %lld bodies in all were printed as they were stored",
+                          (long long)self.n_damaged);
         commit(&self, true);
         show_progress(&self, true);
     }

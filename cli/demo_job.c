@@ -7,6 +7,7 @@
 #include "commands.h"
 
 #include <rmq/json.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include <mill/sink.h>
@@ -15,6 +16,14 @@
 #include "connection.h"
 #include "log.h"
 #include "signals.h"
+
+#define SKIPPED_SHOWN 5 /* so many are named one by one */
+
+/* What workers share. */
+typedef struct job_state {
+    bool skip_bad;
+    atomic_llong n_skipped; /* tries that failed later count, too */
+} job_state;
 
 typedef struct order {
     rmq_slice order_no;
@@ -61,40 +70,58 @@ static rmq_slice keep_text(mill_task *task, rmq_slice text)
     return (rmq_slice){copy, text.len};
 }
 
-static bool read_order(rmq_json *json, order *value, mill_task *task)
+/* Why this body is no order, or NULL. */
+static const char *read_order(rmq_slice body, order *value, mill_task *task)
 {
+    rmq_json json;
     rmq_slice key;
     rmq_slice text;
-    if (!rmq_json_enter_object(json))
-        return false;
-    while (rmq_json_next_key(json, &key)) {
-        if (rmq_slice_equals(key, "orderNo") && rmq_json_read_string(json, &text))
+    rmq_json_init(&json, body, false);
+    bool has_cost = false;
+    bool good = rmq_json_peek(&json) == RMQ_JSON_OBJECT && rmq_json_enter_object(&json);
+    while (good && rmq_json_next_key(&json, &key)) {
+        if (rmq_slice_equals(key, "orderNo") && rmq_json_read_string(&json, &text))
             value->order_no = keep_text(task, text);
-        else if (rmq_slice_equals(key, "customer") && rmq_json_read_string(json, &text))
+        else if (rmq_slice_equals(key, "customer") && rmq_json_read_string(&json, &text))
             value->customer = keep_text(task, text);
         else if (rmq_slice_equals(key, "cost"))
-            rmq_json_read_int64(json, &value->cost);
+            has_cost = rmq_json_read_int64(&json, &value->cost);
         else
-            rmq_json_skip(json);
+            rmq_json_skip(&json);
     }
-    return rmq_json_status(json, NULL) == RMQ_OK && value->order_no.len > 0;
+    good = good && rmq_json_status(&json, NULL) == RMQ_OK && rmq_json_peek(&json) == RMQ_JSON_END;
+    rmq_json_deinit(&json);
+    if (!good)
+        return "its body is no JSON object with texts orderNo and customer and a whole number cost";
+    return value->order_no.len == 0   ? "orderNo is missing"
+           : value->customer.len == 0 ? "customer is missing"
+           : !has_cost                ? "cost is missing"
+                                      : NULL;
 }
 
 static rmq_status parse_order(const void *row, mill_emitter *out, mill_task *task, void *ctx)
 {
     const rmq_message *message = row;
+    job_state *state = ctx;
     order value;
-    rmq_json json;
-    (void)ctx;
     memset(&value, 0, sizeof(value));
-    rmq_json_init(&json, message->body, false);
-    bool good = message->body_status == RMQ_OK && read_order(&json, &value, task);
-    rmq_json_deinit(&json);
-    if (!good)
-        return mill_task_fail(task, "%.*s queue %d offset %lld is no order",
+    const char *why = message->body_status != RMQ_OK
+                          ? "its body fails its checksum or can't be decompressed"
+                          : read_order(message->body, &value, task);
+    if (why == NULL)
+        return mill_emit(out, &value);
+    if (!state->skip_bad)
+        return mill_task_fail(task,
+                              "the message at %.*s %.*s queue %d offset %lld is no order: %s; "
+                              "leave such messages out with --on-bad-order skip",
+                              (int)message->topic.len, message->topic.data,
                               (int)message->broker_name.len, message->broker_name.data,
-                              message->queue_id, (long long)message->queue_offset);
-    return mill_emit(out, &value);
+                              message->queue_id, (long long)message->queue_offset, why);
+    if (atomic_fetch_add(&state->n_skipped, 1) < SKIPPED_SHOWN)
+        mill_log_say("job", "skipped %.*s %.*s queue %d offset %lld: %s", (int)message->topic.len,
+                     message->topic.data, (int)message->broker_name.len, message->broker_name.data,
+                     message->queue_id, (long long)message->queue_offset, why);
+    return RMQ_OK;
 }
 
 static rmq_status customer_of(const void *row, void *out_key, mill_task *task, void *ctx)
@@ -161,7 +188,7 @@ static rmq_status make_sink(const mill_args *args, const mill_type *pair, mill_s
 /* Orders to totals and to applied, in one transaction. */
 static rmq_status build(const mill_args *args, mill_context *context,
                         mill_streaming_context *stream, const rmq_client_config *client,
-                        rmq_error *err)
+                        job_state *state, rmq_error *err)
 {
     mill_direct_config direct = MILL_DIRECT_CONFIG_INIT;
     direct.client = *client;
@@ -169,7 +196,7 @@ static rmq_status build(const mill_args *args, mill_context *context,
     direct.max_records_per_batch = 20000;
     const mill_type *pair = mill_type_pair(context, mill_type_text(), mill_type_int64(), err);
     mill_dataset *messages = mill_direct_stream(stream, &direct, err);
-    mill_dataset *orders = mill_flat_map(messages, &order_type, parse_order, NULL, err);
+    mill_dataset *orders = mill_flat_map(messages, &order_type, parse_order, state, err);
     mill_dataset *by_customer = mill_key_by(orders, mill_type_text(), customer_of, NULL, err);
     mill_dataset *costs = mill_map_values(by_customer, mill_type_int64(), cost_of, NULL, err);
     mill_dataset *totals = mill_reduce_by_key(costs, add, 0, NULL, err);
@@ -194,34 +221,77 @@ static void show_progress(const mill_progress *progress, void *ctx)
                      (unsigned long long)progress->lag);
 }
 
+static const char *on_bad_order(const mill_args *args)
+{
+    const char *value = mill_args_get(args, "on-bad-order");
+    return value != NULL ? value : "fail";
+}
+
 static void stop_stream(void *stream)
 {
     mill_streaming_stop(stream, true);
 }
 
+/* Builds and runs it to its end. *out_exit is what a failure means. */
 static rmq_status run_stream(const mill_args *args, const mill_streaming_config *config,
-                             const rmq_client_config *client, rmq_error *err)
+                             const rmq_client_config *client, int *out_exit, rmq_error *err)
 {
     mill_context_config context_config = MILL_CONTEXT_CONFIG_INIT;
     context_config.log = mill_log_line;
     context_config.log_level = mill_log_level();
+    job_state state = {strcmp(on_bad_order(args), "skip") == 0, 0};
     mill_context *context = NULL;
     mill_streaming_context *stream = NULL;
     rmq_status status = mill_context_new(&context_config, &context, err);
     if (status == RMQ_OK)
         status = mill_streaming_context_new(context, config, &stream, err);
     if (status == RMQ_OK)
-        status = build(args, context, stream, client, err);
-    if (status == RMQ_OK)
+        status = build(args, context, stream, client, &state, err);
+    *out_exit = status == RMQ_INVAL ? MILL_EXIT_USAGE : MILL_EXIT_FAILURE;
+    if (status == RMQ_OK) {
+        mill_log_quiet(true); /* a link that fails now is what the start reports */
         status = mill_streaming_start(stream, err);
+        mill_log_quiet(false);
+    }
     if (status == RMQ_OK) {
         mill_signals_on_stop(stop_stream, stream);
         status = mill_streaming_await(stream, -1, err);
         mill_signals_on_stop(NULL, NULL);
     }
+    if (atomic_load(&state.n_skipped) > 0)
+        mill_log_say("job", "%lld messages were no orders and were skipped",
+                     (long long)atomic_load(&state.n_skipped));
     mill_streaming_context_free(stream);
     mill_context_free(context);
     return status;
+}
+
+/* The configuration; false after a complaint. */
+static bool parse(const mill_args *args, mill_streaming_config *config)
+{
+    const char *until = mill_args_get(args, "until");
+    const char *bad = on_bad_order(args);
+    if (mill_args_need(args, "topic") == NULL || mill_args_need(args, "db") == NULL ||
+        mill_args_need(args, "checkpoint") == NULL ||
+        !mill_args_duration(args, "interval", 200, &config->batch_interval_ms))
+        return false;
+    if (until != NULL && strcmp(until, "end") != 0) {
+        mill_complain_usage(mill_args_command(args), "--until %s: only end is understood here",
+                            until);
+        return false;
+    }
+    if (strcmp(bad, "fail") != 0 && strcmp(bad, "skip") != 0) {
+        mill_complain_usage(mill_args_command(args), "--on-bad-order %s is neither fail nor skip",
+                            bad);
+        return false;
+    }
+    config->name = "demo";
+    config->checkpoint = mill_args_get(args, "checkpoint");
+    config->trigger = until != NULL ? MILL_TRIGGER_AVAILABLE_NOW : MILL_TRIGGER_INTERVAL;
+    config->take_over = mill_args_flag(args, "take-over");
+    config->adopt_sink = mill_args_flag(args, "adopt-sink");
+    config->on_progress = show_progress;
+    return true;
 }
 
 static int run(const mill_args *args)
@@ -231,22 +301,14 @@ static int run(const mill_args *args)
     rmq_client_config client;
     mill_secrets secrets;
     rmq_error err;
-    const char *until = mill_args_get(args, "until");
-    if (mill_args_need(args, "topic") == NULL || mill_args_need(args, "db") == NULL ||
-        mill_args_need(args, "checkpoint") == NULL ||
-        !mill_args_duration(args, "interval", 200, &config.batch_interval_ms))
+    if (!parse(args, &config))
         return exit_code;
-    if (until != NULL && strcmp(until, "end") != 0)
-        return mill_complain_usage(mill_args_command(args),
-                                   "--until %s: only end is understood here", until);
-    config.name = "demo";
-    config.checkpoint = mill_args_get(args, "checkpoint");
-    config.trigger = until != NULL ? MILL_TRIGGER_AVAILABLE_NOW : MILL_TRIGGER_INTERVAL;
-    config.take_over = mill_args_flag(args, "take-over");
-    config.on_progress = show_progress;
     if (mill_connection_config(args, &client, &secrets, &exit_code)) {
-        rmq_status status = run_stream(args, &config, &client, &err);
-        exit_code = status == RMQ_OK ? MILL_EXIT_OK : mill_complain_error("demo job", &err);
+        rmq_status status = run_stream(args, &config, &client, &exit_code, &err);
+        if (status == RMQ_OK)
+            exit_code = MILL_EXIT_OK;
+        else
+            mill_complain_error("demo job", &err);
         if (status == RMQ_OK && mill_signals_stopping())
             mill_log_say("job", "stopped; all that was read is committed");
     }
@@ -259,6 +321,10 @@ static const mill_option options[] = {
     {"db", "FILE", "SQLite database for totals and applied (needed)", false, false},
     {"checkpoint", "DIR", "the job's memory (needed)", false, false},
     {"take-over", NULL, "take the checkpoint from a process that still holds it", false, false},
+    {"adopt-sink", NULL, "with a new checkpoint: go on from the database's own offsets", false,
+     false},
+    {"on-bad-order", "fail|skip", "what to do with a message that is no order (default fail)",
+     false, false},
     {"until", "end", "stop when what was there at the start has taken effect", false, false},
     {"interval", "TIME", "batch interval (default 200ms)", false, false},
     {"unsafe", NULL,

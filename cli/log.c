@@ -63,10 +63,13 @@ void mill_log_quiet(bool quiet)
     atomic_store(&is_quiet, quiet);
 }
 
-static void print_line(int64_t now_ms, rmq_log_level level, const char *area, const char *line,
+static void print_line(int64_t now_ms, rmq_log_level level, const char *area, const char *words,
                        uint64_t held_back)
 {
     char stamp[40];
+    char line[1024];
+    snprintf(line, sizeof(line), "%s", words);
+    mill_one_line(line);
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm parts;
     gmtime_r(&seconds, &parts);
@@ -115,7 +118,7 @@ void mill_log_line(void *ctx, rmq_log_level level, const char *area, const char 
 {
     (void)ctx;
     if (level > level_wanted ||
-        (level > RMQ_LOG_ERROR && level_wanted <= RMQ_LOG_WARN && atomic_load(&is_quiet)))
+        (level_wanted <= RMQ_LOG_WARN && atomic_load(&is_quiet) && strcmp(area, "link") == 0))
         return;
     int64_t now = rmq_clock_wall_ms();
     uint64_t hash = hash_line(area, line);

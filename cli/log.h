@@ -10,8 +10,8 @@ bool mill_log_setup(const mill_args *args);
 /* The hook for the configs of client, engine and broker. Thread: any. */
 void mill_log_line(void *ctx, rmq_log_level level, const char *area, const char *line);
 rmq_log_level mill_log_level(void);
-/* While quiet, warnings are only shown with -v: what a command is about to report itself needs no
- * second line. */
+/* While quiet, warnings about links are only shown with -v: what a command is about to report
+ * itself needs no second line. */
 void mill_log_quiet(bool quiet);
 /* Says how often lines were held back; at the end of the program. */
 void mill_log_flush(void);

@@ -56,6 +56,27 @@ const mill_option mill_connection_options[] = {
     {NULL, NULL, NULL, false, false},
 };
 
+void mill_one_line(char *text)
+{
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        bool control = (unsigned char)*from < 0x20 || *from == 0x7f;
+        if (!control)
+            *to++ = *from;
+        else if (to > text && to[-1] != ' ')
+            *to++ = ' ';
+    }
+    while (to > text && to[-1] == ' ')
+        to--;
+    *to = '\0';
+}
+
+static void print_complaint(char *text)
+{
+    mill_one_line(text);
+    fprintf(stderr, "millrace: %s\n", text);
+}
+
 void mill_complain(const char *format, ...)
 {
     va_list arguments;
@@ -63,7 +84,7 @@ void mill_complain(const char *format, ...)
     char text[1024];
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    fprintf(stderr, "millrace: %s\n", text);
+    print_complaint(text);
 }
 
 int mill_complain_usage(const mill_command *command, const char *format, ...)
@@ -73,14 +94,13 @@ int mill_complain_usage(const mill_command *command, const char *format, ...)
     char text[1024];
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    fprintf(stderr, "millrace: %s: %s; see millrace %s --help\n", command->name, text,
-            command->name);
+    mill_complain("%s: %s; see millrace %s --help", command->name, text, command->name);
     return MILL_EXIT_USAGE;
 }
 
 int mill_complain_error(const char *what, const rmq_error *err)
 {
-    fprintf(stderr, "millrace: %s: %s\n", what, err->text);
+    mill_complain("%s: %s", what, err->text);
     return MILL_EXIT_FAILURE;
 }
 

@@ -65,7 +65,9 @@ bool mill_duration_parse(const char *text, int64_t *out_ms);
 /* The value of a needed option; NULL, after a sentence on stderr, if it is absent. */
 const char *mill_args_need(const mill_args *args, const char *name);
 
-/* Prints "millrace: what: why" to stderr. */
+/* Turns line ends and other control characters, which a peer may have sent, into single spaces. */
+void mill_one_line(char *text);
+/* Prints "millrace: what: why" to stderr, as one line. */
 void mill_complain(const char *format, ...) RMQ_PRINTF(1, 2);
 /* As mill_complain, plus where the help is; returns MILL_EXIT_USAGE. */
 int mill_complain_usage(const mill_command *command, const char *format, ...) RMQ_PRINTF(2, 3);

@@ -6,6 +6,7 @@
  * with the number of its line. */
 #include "commands.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <rmq/producer.h>
@@ -32,6 +33,8 @@ typedef struct sender {
     size_t n_inputs;
     size_t input_bytes;
     int64_t line;
+    int64_t first_line;  /* of what is gathered */
+    int64_t failed_from; /* first line of the batch that failed */
     int64_t stored;
 } sender;
 
@@ -83,6 +86,8 @@ static rmq_status send_gathered(sender *self, rmq_error *err)
                      : rmq_producer_send(self->producer, &messages[0], &result, err);
     if (status == RMQ_OK)
         self->stored += (int64_t)n;
+    else
+        self->failed_from = self->first_line;
     for (size_t i = 0; properties != NULL && i < n; i++)
         rmq_free(properties[i]);
     rmq_free(properties);
@@ -108,7 +113,8 @@ static rmq_status gather(sender *self, rmq_slice line, rmq_error *err)
         if (input->body == NULL)
             return rmq_error_set(err, RMQ_NOMEM, "out of memory");
     }
-    self->n_inputs++;
+    if (self->n_inputs++ == 0)
+        self->first_line = self->line;
     self->input_bytes += input->body_len;
     return RMQ_OK;
 }
@@ -242,6 +248,19 @@ static bool parse(const mill_args *args, sender *self)
     return true;
 }
 
+/* Which lines it was, and how many were acknowledged before. */
+static void complain(const sender *self, const rmq_error *err)
+{
+    char lines[64];
+    if (self->failed_from > 0 && self->failed_from < self->line)
+        snprintf(lines, sizeof(lines), "lines %lld to %lld", (long long)self->failed_from,
+                 (long long)self->line);
+    else
+        snprintf(lines, sizeof(lines), "line %lld", (long long)self->line);
+    mill_complain("produce: %s: %s; %lld messages before were stored", lines, err->text,
+                  (long long)self->stored);
+}
+
 static int send_all(sender *self, rmq_client *client)
 {
     rmq_producer_config config = RMQ_PRODUCER_CONFIG_INIT;
@@ -251,8 +270,8 @@ static int send_all(sender *self, rmq_client *client)
         status = send_lines(self, &err);
     rmq_producer_free(self->producer);
     if (status != RMQ_OK)
-        mill_complain("line %lld: %s", (long long)self->line, err.text);
-    if (mill_signals_stopping() || mill_log_level() >= RMQ_LOG_INFO || status != RMQ_OK)
+        complain(self, &err);
+    else if (mill_signals_stopping() || mill_log_level() >= RMQ_LOG_INFO)
         mill_log_say("produce", "%lld messages stored", (long long)self->stored);
     return status == RMQ_OK ? MILL_EXIT_OK : MILL_EXIT_FAILURE;
 }

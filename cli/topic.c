@@ -108,7 +108,7 @@ static int run_create(const mill_args *args)
         return exit_code;
     exit_code = MILL_EXIT_OK;
     if (rmq_topic_create(client, &config, &err) != RMQ_OK)
-        exit_code = mill_complain_error(config.topic, &err);
+        exit_code = mill_complain_error("topic create", &err);
     rmq_client_free(client);
     return exit_code;
 }
@@ -166,7 +166,7 @@ static int run_describe(const mill_args *args)
     rmq_json_writer_init(&writer);
     bool json = mill_args_flag(args, "json");
     if (rmq_topic_describe(client, mill_args_positional(args, 0), &description, &err) != RMQ_OK) {
-        exit_code = mill_complain_error(mill_args_positional(args, 0), &err);
+        exit_code = mill_complain_error("topic describe", &err);
         goto out;
     }
     if (!json)
@@ -218,7 +218,7 @@ static int run_delete(const mill_args *args)
         return exit_code;
     exit_code = MILL_EXIT_OK;
     if (rmq_topic_delete(client, mill_args_positional(args, 0), &err) != RMQ_OK)
-        exit_code = mill_complain_error(mill_args_positional(args, 0), &err);
+        exit_code = mill_complain_error("topic delete", &err);
     rmq_client_free(client);
     return exit_code;
 }
