@@ -22,8 +22,8 @@ typedef struct rmq_producer_config {
     const char *group;       /* default "MILLRACE_PRODUCER" */
     int64_t send_timeout_ms; /* of one try; default 3000 */
     int32_t max_retries;     /* more tries after a failed one, on another broker where there is one;
-                                default 2;     -1 for none. A repeated send can store a message twice: the
-                                protocol has no     idempotent producer */
+                                default 2;     -1 for none. A repeated send can store a message twice:
+                                the     protocol has no     idempotent producer */
     size_t max_in_flight;    /* messages sent and not yet answered; default 1024 */
     size_t max_in_flight_bytes; /* default 32 MiB */
     rmq_full_policy when_full;

@@ -39,8 +39,8 @@ typedef struct rmq_message {
     int64_t queue_offset;
     int64_t physical_offset; /* in the broker's commit log */
     int32_t flag;            /* free for the application */
-    int32_t sys_flag;        /* the compression bit is cleared once the body is decompressed, those of
-                                inner batches once it is unwrapped */
+    int32_t sys_flag; /* the compression bit is cleared once the body is decompressed, those of
+                         inner batches once it is unwrapped */
     int64_t born_timestamp_ms;
     int64_t store_timestamp_ms;
     rmq_host born_host;
