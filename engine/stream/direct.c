@@ -141,6 +141,7 @@ static void free_direct(void *self)
     rmq_client_free(direct->client);
     mill_positions_clear(&direct->known);
     mill_positions_clear(&direct->ends);
+    mill_positions_clear(&direct->doubts);
     mill_positions_clear(&direct->queues);
     mill_positions_clear(&direct->reports);
     for (size_t i = 0; i < direct->n_brokers; i++)

@@ -34,6 +34,7 @@ typedef struct mill_direct {
     /* Of the driver. */
     mill_positions known; /* all queues of the routes; next_offset: where one begins, -1: unasked */
     mill_positions ends;  /* AVAILABLE_NOW: where each queue ended when it was first asked */
+    mill_positions doubts; /* queues that end before our position; next_offset: since when, ms */
     mill_direct_broker *brokers;
     size_t n_brokers;
     int64_t taken_ns; /* when the last ranges were planned; 0: never */
@@ -49,6 +50,11 @@ typedef struct mill_direct {
     bool has_reports;
     bool stopping;
 } mill_direct;
+
+/* A broker that has just restarted may tell an end that lies before its real one, until its index
+ * has caught up; and a slave may lag behind. An end that is too low counts once the master has told
+ * it for so long. */
+#define MILL_DIRECT_DOUBT_MS 2000
 
 /* direct_keeper.c: the thread that refreshes routes and reports offsets. */
 RMQ_MUST_CHECK rmq_status mill_direct_keeper_start(mill_direct *direct, rmq_error *err);

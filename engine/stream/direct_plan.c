@@ -303,6 +303,25 @@ static rmq_status ask_ends(planning *plan, rmq_error *err)
     return status;
 }
 
+/* Notes that the queue ends before our position, or that it doesn't; true once it has done so for
+ * long enough. */
+static bool doubted_long(mill_direct *direct, const rmq_queue *queue, bool before,
+                         rmq_status *out_status, rmq_error *err)
+{
+    int64_t now_ms = mill_stream_now_ns() / 1000000;
+    mill_position *doubt = (mill_position *)(uintptr_t)mill_positions_find(&direct->doubts, queue);
+    if (doubt == NULL && before) {
+        *out_status = mill_positions_add(&direct->doubts, queue, now_ms, err);
+        mill_positions_sort(&direct->doubts);
+        return false;
+    }
+    if (doubt == NULL)
+        return false;
+    if (!before || doubt->next_offset < 0)
+        doubt->next_offset = before ? now_ms : -1;
+    return before && now_ms - doubt->next_offset >= MILL_DIRECT_DOUBT_MS;
+}
+
 /* The queue ends before our position. */
 static rmq_status lost_behind(planning *plan, candidate *each, rmq_error *err)
 {
@@ -410,8 +429,12 @@ rmq_status mill_direct_plan(void *self, const mill_plan_request *request, mill_p
         status = ask_ends(&plan, err);
     for (size_t i = 0; status == RMQ_OK && i < plan.count; i++) {
         candidate *each = &plan.candidates[i];
-        if (each->end >= 0 && each->end < each->from.next_offset)
+        rmq_queue queue = mill_position_queue(&each->from);
+        bool before = each->end >= 0 && each->end < each->from.next_offset;
+        if (each->end >= 0 && doubted_long(direct, &queue, before, &status, err))
             status = lost_behind(&plan, each, err);
+        else if (before)
+            each->end = -1;
         if (status == RMQ_OK && each->end >= 0 && request->bounded)
             status = bound(&plan, each, err);
     }

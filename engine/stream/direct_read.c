@@ -20,13 +20,14 @@
 
 #include <rmq/consumer.h>
 #include <string.h>
+#include <time.h>
 
 #include "../core/run.h"
 #include "streaming_context.h"
 
 #define POLL_MS 50
 #define STOP_GRACE_NS INT64_C(5000000000)
-#define CHECK_END_NS INT64_C(2000000000)
+#define CHECK_END_NS INT64_C(1000000000)
 /* All records of a range are there: a pull has nothing to wait for, and one that is not answered is
  * soon asked again. */
 #define HOLD_MS 1000
@@ -72,6 +73,27 @@ static const mill_position *from_of(const reading *at)
     return &at->read->range->from;
 }
 
+/* CANCELLED if the batch is given up, or a stop has waited for a record for too long. */
+static rmq_status check_wanted(const reading *at, rmq_error *err)
+{
+    mill_direct *direct = at->direct;
+    bool gave_up = mill_task_cancelled(at->task) || atomic_load(&direct->gave_up);
+    if (!gave_up && mill_stream_stopping(direct->stream) &&
+        mill_stream_now_ns() - at->moved_ns > STOP_GRACE_NS) {
+        atomic_store(&direct->gave_up, true);
+        gave_up = true;
+    }
+    if (!gave_up)
+        return RMQ_OK;
+    return rmq_error_set(err, RMQ_CANCELLED, "queue %s/%s/%d: given up", from_of(at)->topic,
+                         from_of(at)->broker_name, from_of(at)->queue_id);
+}
+
+static void nap(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = POLL_MS * 1000000}, NULL);
+}
+
 /* ---- loss ---- */
 
 /* Part of the range is below `min_offset`: go on there, in this batch if it is still in the range.
@@ -85,21 +107,41 @@ static void skip_to(reading *at, int64_t min_offset)
     at->read->instead_end = range->end_offset > min_offset ? range->end_offset : min_offset;
 }
 
-/* The queue has another history: go on in the next batch, where the new one begins. */
-static rmq_status skip_history(reading *at, int64_t min_offset, rmq_error *err)
+static bool is_final(rmq_status status)
 {
-    int64_t resume = 0;
-    rmq_status status = mill_direct_resume(at->direct, from_of(at), min_offset, &resume, err);
-    if (status != RMQ_OK)
-        return status;
-    at->read->lost = true;
-    at->read->n_lost = 0;
-    at->read->instead_start = at->read->instead_end = resume;
-    return RMQ_DATA_LOSS;
+    return status == RMQ_NOMEM || status == RMQ_AUTH || status == RMQ_CANCELLED ||
+           status == RMQ_INVAL;
+}
+
+/* The queue has another history: go on in the next batch, where the new one begins. Asks for as
+ * long as it takes. */
+static rmq_status skip_history(reading *at, rmq_error *err)
+{
+    rmq_queue queue = mill_position_queue(from_of(at));
+    for (;;) {
+        int64_t min_offset = 0, resume = 0;
+        rmq_status status = rmq_queue_min_offset(at->direct->client, &queue, &min_offset, err);
+        if (status == RMQ_OK)
+            status = mill_direct_resume(at->direct, from_of(at), min_offset, &resume, err);
+        if (status == RMQ_OK) {
+            at->read->lost = true;
+            at->read->n_lost = 0;
+            at->read->instead_start = at->read->instead_end = resume;
+            return RMQ_DATA_LOSS;
+        }
+        if (is_final(status))
+            return status;
+        nap();
+        status = check_wanted(at, err);
+        if (status != RMQ_OK)
+            return status;
+    }
 }
 
 static rmq_status other_history(reading *at, int64_t wanted, const char *why, rmq_error *err)
 {
+    if (at->direct->on_data_loss == MILL_DATA_LOSS_SKIP)
+        return skip_history(at, err);
     rmq_queue queue = mill_position_queue(from_of(at));
     int64_t min_offset = rmq_reader_min_offset(at->reader);
     int64_t max_offset = rmq_reader_max_offset(at->reader);
@@ -107,9 +149,26 @@ static rmq_status other_history(reading *at, int64_t wanted, const char *why, rm
     if (rmq_queue_max_offset(at->direct->client, &queue, &max_offset, &ignored) != RMQ_OK ||
         rmq_queue_min_offset(at->direct->client, &queue, &min_offset, &ignored) != RMQ_OK)
         why = "it is not what was read before, and the master doesn't answer";
-    if (at->direct->on_data_loss == MILL_DATA_LOSS_FAIL)
-        return mill_direct_loss(from_of(at), wanted, min_offset, max_offset, why, err);
-    return skip_history(at, min_offset, err);
+    return mill_direct_loss(from_of(at), wanted, min_offset, max_offset, why, err);
+}
+
+/* False if the master still has, or has again, all of the range: then nothing is lost, a slave or
+ * an index was behind. */
+static bool end_is_gone(reading *at)
+{
+    rmq_queue queue = mill_position_queue(from_of(at));
+    int64_t deadline_ns = mill_stream_now_ns() + (int64_t)MILL_DIRECT_DOUBT_MS * 1000000;
+    for (;;) {
+        int64_t max_offset = 0;
+        rmq_error ignored;
+        rmq_status status = rmq_queue_max_offset(at->direct->client, &queue, &max_offset, &ignored);
+        if (status != RMQ_OK || max_offset >= at->read->range->end_offset ||
+            mill_task_cancelled(at->task))
+            return false;
+        if (mill_stream_now_ns() >= deadline_ns)
+            return true;
+        nap();
+    }
 }
 
 /* The reader's position is outside of what the broker has. */
@@ -125,9 +184,14 @@ static rmq_status handle_loss(reading *at, rmq_error *err)
                          range->from.queue_id, (long long)loss.next_offset);
         return rmq_reader_seek(at->reader, loss.wanted_offset, err);
     }
-    if (loss.max_offset < range->end_offset)
-        return other_history(at, loss.wanted_offset,
-                             "the topic was made anew, or the broker was rolled back", err);
+    if (loss.max_offset < range->end_offset) {
+        if (end_is_gone(at))
+            return other_history(at, loss.wanted_offset,
+                                 "the topic was made anew, or the broker was rolled back", err);
+        nap();
+        rmq_status status = check_wanted(at, err);
+        return status == RMQ_OK ? rmq_reader_seek(at->reader, loss.wanted_offset, err) : status;
+    }
     int64_t next = at->verifying ? range->from.next_offset : loss.wanted_offset;
     if (loss.min_offset <= next) {
         /* Only the record to compare with is gone. */
@@ -210,25 +274,16 @@ static rmq_status take_batch(reading *at, const rmq_batch *batch, rmq_error *err
 /* Nothing came for a while: is the batch still wanted, and has the queue still what was planned? */
 static rmq_status keep_waiting(reading *at, rmq_error *err)
 {
+    rmq_status status = check_wanted(at, err);
+    if (status != RMQ_OK)
+        return status;
     int64_t now_ns = mill_stream_now_ns();
-    bool gave_up = mill_task_cancelled(at->task) || atomic_load(&at->direct->gave_up);
-    if (!gave_up && mill_stream_stopping(at->direct->stream) &&
-        now_ns - at->moved_ns > STOP_GRACE_NS) {
-        atomic_store(&at->direct->gave_up, true);
-        gave_up = true;
-    }
-    if (gave_up)
-        return rmq_error_set(err, RMQ_CANCELLED, "queue %s/%s/%d: given up", from_of(at)->topic,
-                             from_of(at)->broker_name, from_of(at)->queue_id);
     int64_t max_offset = rmq_reader_max_offset(at->reader);
     if (now_ns - at->checked_ns < CHECK_END_NS || max_offset < 0 ||
         max_offset >= at->read->range->end_offset)
         return RMQ_OK;
     at->checked_ns = now_ns;
-    rmq_queue queue = mill_position_queue(from_of(at));
-    rmq_error ignored;
-    if (rmq_queue_max_offset(at->direct->client, &queue, &max_offset, &ignored) != RMQ_OK ||
-        max_offset >= at->read->range->end_offset)
+    if (!end_is_gone(at))
         return RMQ_OK;
     return other_history(at, rmq_reader_position(at->reader),
                          "the topic was made anew, or the broker was rolled back", err);
