@@ -4,11 +4,10 @@
  */
 #include "expression_check.h"
 
-#include <string.h>
-
 #include <rmq/json.h>
 
 #include "../proto/codes.h"
+#include "remark.h"
 
 static rmq_status write_body(rmq_client *client, const rmq_pull_target *target,
                              rmq_json_writer *json, rmq_slice *out_body)
@@ -69,9 +68,7 @@ rmq_status rmq_expression_check_result(const rmq_call_outcome *outcome, const ch
     if (command->code == RMQ_RESPONSE_SUCCESS)
         return RMQ_OK;
     rmq_status status = rmq_answer_error(outcome->answer, "CHECK_CLIENT_CONFIG", address, err);
-    static const char no_filter[] = "does not support consumer to filter";
-    if (command->has_remark && command->remark.len > 0 &&
-        memmem(command->remark.data, command->remark.len, no_filter, sizeof(no_filter) - 1) != NULL)
+    if (rmq_remark_holds(command, RMQ_REMARK_NO_FILTER))
         status = RMQ_UNSUPPORTED;
     else if (command->code == RMQ_RESPONSE_SUBSCRIPTION_PARSE_FAILED)
         status = RMQ_INVAL;

@@ -22,6 +22,7 @@
 #include "../proto/command.h"
 #include "../proto/props.h"
 #include "producer_state.h"
+#include "remark.h"
 
 #define CREATE_TOPIC_KEY "TBW102"
 #define N_SEND_FIELDS 14
@@ -135,6 +136,10 @@ static void refused(rmq_send *send, const rmq_answer *answer)
         break;
     case RMQ_RESPONSE_MESSAGE_ILLEGAL:
         status = RMQ_INVAL;
+        break;
+    case RMQ_RESPONSE_SYSTEM_ERROR:
+        if (rmq_remark_holds(&answer->command, RMQ_REMARK_ILLEGAL_QUEUE))
+            status = RMQ_INVAL;
         break;
     default:
         break;

@@ -10,17 +10,10 @@
  * that next > max is no contradiction. */
 #include "pull_judge.h"
 
-#include <string.h>
-
 #include <rmq/message.h>
 
 #include "../proto/codes.h"
-
-static bool remark_holds(const rmq_command *command, const char *words)
-{
-    return command->has_remark && command->remark.len > 0 &&
-           memmem(command->remark.data, command->remark.len, words, strlen(words)) != NULL;
-}
+#include "remark.h"
 
 static void judge_found(const rmq_answer *answer, int64_t asked_from, const char *address,
                         rmq_pull_verdict *verdict, rmq_error *err)
@@ -51,7 +44,7 @@ static void judge_no_match(int64_t asked_from, const char *address, rmq_pull_ver
 
 static void judge_moved(const rmq_command *command, int64_t asked_from, rmq_pull_verdict *verdict)
 {
-    verdict->reset = remark_holds(command, "OFFSET_RESET");
+    verdict->reset = rmq_remark_holds(command, "OFFSET_RESET");
     bool deleted = verdict->min_offset >= 0 && asked_from < verdict->min_offset;
     verdict->meaning = verdict->reset || deleted ? RMQ_PULL_GONE : RMQ_PULL_BEYOND;
 }
@@ -75,11 +68,14 @@ static void judge_refusal(const rmq_answer *answer, const char *address, rmq_pul
         return;
     case RMQ_RESPONSE_SYSTEM_ERROR:
         verdict->meaning = RMQ_PULL_TROUBLE;
-        if (verdict->status == RMQ_AUTH)
+        if (verdict->status == RMQ_AUTH) {
             verdict->meaning = RMQ_PULL_REFUSED;
-        else if (remark_holds(&answer->command, "does not support consumer to filter")) {
+        } else if (rmq_remark_holds(&answer->command, RMQ_REMARK_NO_FILTER)) {
             verdict->meaning = RMQ_PULL_REFUSED;
             verdict->status = RMQ_UNSUPPORTED;
+        } else if (rmq_remark_holds(&answer->command, RMQ_REMARK_ILLEGAL_QUEUE)) {
+            verdict->meaning = RMQ_PULL_DOUBTFUL;
+            verdict->status = RMQ_INVAL;
         }
         return;
     case RMQ_RESPONSE_REQUEST_CODE_NOT_SUPPORTED:

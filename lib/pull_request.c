@@ -38,6 +38,16 @@ static bool find_field(const rmq_command *command, const char *key, size_t *out_
     return false;
 }
 
+/* A setter that failed is told by the encoder: better now than for every pull. */
+static rmq_status try_to_encode(const rmq_command *command, rmq_error *err)
+{
+    rmq_buf frame;
+    rmq_buf_init(&frame, SIZE_MAX / 2);
+    rmq_status status = rmq_command_encode(command, RMQ_SERIALIZATION_JSON, &frame, err);
+    rmq_buf_deinit(&frame);
+    return status;
+}
+
 rmq_status rmq_pull_request_init(rmq_pull_request *request, const rmq_pull_target *target,
                                  rmq_error *err)
 {
@@ -54,13 +64,14 @@ rmq_status rmq_pull_request_init(rmq_pull_request *request, const rmq_pull_targe
     rmq_command_set(command, "subscription", target->expression);
     rmq_command_set(command, "expressionType", target->sql92 ? "SQL92" : "TAG");
     rmq_command_set(command, "subVersion", "0");
-    if (!find_field(command, "queueOffset", &request->offset_field) ||
-        !find_field(command, "maxMsgNums", &request->count_field) ||
-        !find_field(command, "sysFlag", &request->flag_field)) {
+    bool found = find_field(command, "queueOffset", &request->offset_field) &&
+                 find_field(command, "maxMsgNums", &request->count_field) &&
+                 find_field(command, "sysFlag", &request->flag_field);
+    rmq_status status = found ? try_to_encode(command, err)
+                              : rmq_error_set(err, RMQ_NOMEM, "no memory for a pull request");
+    if (status != RMQ_OK)
         rmq_command_deinit(command);
-        return rmq_error_set(err, RMQ_NOMEM, "no memory for a pull request");
-    }
-    return RMQ_OK;
+    return status;
 }
 
 void rmq_pull_request_deinit(rmq_pull_request *request)

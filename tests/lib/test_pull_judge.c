@@ -61,6 +61,8 @@ static const judge_case judge_cases[] = {
      RMQ_AUTH, false, false},
     {1, "The broker does not support consumer to filter message by SQL92", 5, NO, NO, NO, NULL,
      RMQ_PULL_REFUSED, RMQ_UNSUPPORTED, false, false},
+    {1, "queueId[9] is illegal, topic:[T] topicConfig.readQueueNums:[4]", 5, NO, NO, NO, NULL,
+     RMQ_PULL_DOUBTFUL, RMQ_INVAL, false, false},
     {2, "[REJECTREQUEST]", 5, NO, NO, NO, NULL, RMQ_PULL_TROUBLE, RMQ_BROKER, false, false},
     {3, NULL, 5, NO, NO, NO, NULL, RMQ_PULL_REFUSED, RMQ_UNSUPPORTED, false, false},
     {14, NULL, 5, NO, NO, NO, NULL, RMQ_PULL_TROUBLE, RMQ_BROKER, false, false},

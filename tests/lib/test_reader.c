@@ -94,6 +94,14 @@ START_TEST(ranges_are_what_was_sent)
 }
 END_TEST
 
+START_TEST(a_hundred_thousand_messages)
+{
+    test_broker_fill(&broker, &queue, 0, 100000, 60);
+    rmq_reader_config config = config_for(0, 0);
+    read_range(&config, 0, 100000, 60);
+}
+END_TEST
+
 /* Bodies so large that the broker's limit in bytes ends the answers, at another count each time. */
 START_TEST(large_messages)
 {
@@ -104,6 +112,24 @@ START_TEST(large_messages)
     read_range(&config, 0, 300, 40000);
     config.max_buffered_bytes = 100000;
     read_range(&config, 5, 299, 40000);
+}
+END_TEST
+
+START_TEST(binary_headers)
+{
+    rmq_client_config settings = RMQ_CLIENT_CONFIG_INIT;
+    settings.namesrv = broker.namesrv;
+    settings.binary_headers = true;
+    rmq_client *before = broker.client;
+    ck_ok(rmq_client_new(&settings, &broker.client, &err), &err);
+    rmq_client *filler = broker.filler;
+    broker.filler = broker.client;
+    test_broker_fill(&broker, &queue, 0, 1000, 60);
+    rmq_reader_config config = config_for(0, 0);
+    read_range(&config, 0, 1000, 60);
+    rmq_client_free(broker.client);
+    broker.client = before;
+    broker.filler = filler;
 }
 END_TEST
 
@@ -404,7 +430,9 @@ Suite *test_suite(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, ranges_are_what_was_sent);
+    tcase_add_test(tcase, a_hundred_thousand_messages);
     tcase_add_test(tcase, large_messages);
+    tcase_add_test(tcase, binary_headers);
     tcase_add_test(tcase, empty_range_asks_nothing);
     tcase_add_test(tcase, endless_reader_waits_for_what_comes);
     tcase_add_test(tcase, endless_reader_from_the_middle);
