@@ -46,7 +46,9 @@ struct rmq_devbroker {
     struct event *hold_timer;  /* every long_poll_check_ms */
     struct event *sweep_timer; /* idle connections, silent members, name server registration */
     struct event *restart_timer;
-    bool restart_wanted; /* by a fault rule, at the end of this callback */
+    struct event *delay_timer; /* the next delayed message */
+    int64_t delay_due_ms;      /* when, by the wall clock; 0: none waits */
+    bool restart_wanted;       /* by a fault rule, at the end of this callback */
     int64_t restart_delay_ms;
 
     /* Calls from other threads: calls.c. */

@@ -20,6 +20,7 @@
 
 #include "broker_state.h"
 #include "calls.h"
+#include "delays.h"
 #include "journal.h"
 #include "lifecycle.h"
 #include "long_poll.h"
@@ -115,6 +116,8 @@ static rmq_status build(rmq_devbroker *broker, rmq_error *err)
     if (status == RMQ_OK)
         status = rmq_dev_timers_start(broker, err);
     if (status == RMQ_OK)
+        status = rmq_dev_delays_start(broker, err);
+    if (status == RMQ_OK)
         status = open_ports(broker, err);
     if (status == RMQ_OK)
         status = start_thread(broker, err);
@@ -165,6 +168,7 @@ void rmq_devbroker_free(rmq_devbroker *broker)
         rmq_dev_listener_deinit(&broker->listeners[RMQ_DEV_PORT_BROKER]);
         rmq_dev_calls_deinit(broker);
         rmq_dev_timers_free(broker);
+        rmq_dev_delays_free(broker);
         event_base_free(broker->base);
     }
     rmq_dev_journal_close(broker->journal);

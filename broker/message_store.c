@@ -15,10 +15,10 @@
 #include <assert.h>
 #include <string.h>
 
-#include "cursor.h"
 #include "journal.h"
 #include "props.h"
 #include "record.h"
+#include "record_view.h"
 
 #define RECORD_OVERHEAD_BYTES 91u /* of a v1 record with IPv4 hosts, without the topic */
 
@@ -266,41 +266,14 @@ const rmq_dev_stored *rmq_dev_store_find(const rmq_dev_store *store, int64_t phy
     return NULL;
 }
 
-/* The fields of a stored record that the index needs. Layout: protocol facts 5.1. */
-static bool record_read(rmq_slice record, rmq_message *out_message)
-{
-    rmq_cursor cursor = rmq_cursor_of(record.data, record.len);
-    uint32_t size_bytes = rmq_cursor_u32(&cursor);
-    uint32_t magic = rmq_cursor_u32(&cursor);
-    rmq_cursor_skip(&cursor, 4); /* crc */
-    uint32_t queue_id = rmq_cursor_u32(&cursor);
-    rmq_cursor_skip(&cursor, 4); /* flag */
-    out_message->queue_offset = (int64_t)rmq_cursor_u64(&cursor);
-    out_message->physical_offset = (int64_t)rmq_cursor_u64(&cursor);
-    uint32_t sys_flag = rmq_cursor_u32(&cursor);
-    rmq_cursor_skip(&cursor, 8); /* born time */
-    rmq_cursor_skip(&cursor, (sys_flag & RMQ_SYSFLAG_BORNHOST_V6) != 0 ? 20 : 8);
-    out_message->store_timestamp_ms = (int64_t)rmq_cursor_u64(&cursor);
-    rmq_cursor_skip(&cursor, (sys_flag & RMQ_SYSFLAG_STOREHOST_V6) != 0 ? 20 : 8);
-    rmq_cursor_skip(&cursor, 12); /* reconsume times, prepared offset */
-    rmq_cursor_skip(&cursor, rmq_cursor_u32(&cursor));
-    size_t topic_len =
-        magic == RMQ_RECORD_MAGIC_V2 ? rmq_cursor_u16(&cursor) : rmq_cursor_u8(&cursor);
-    out_message->topic = rmq_cursor_bytes(&cursor, topic_len);
-    out_message->properties = rmq_cursor_bytes(&cursor, rmq_cursor_u16(&cursor));
-    out_message->queue_id = (int32_t)queue_id;
-    return rmq_cursor_ok(&cursor) && size_bytes == record.len && queue_id < RMQ_DEV_MAX_QUEUES &&
-           (magic == RMQ_RECORD_MAGIC_V1 || magic == RMQ_RECORD_MAGIC_V2);
-}
-
 rmq_status rmq_dev_store_restore(rmq_dev_store *store, rmq_slice record, rmq_error *err)
 {
     rmq_message message;
-    memset(&message, 0, sizeof(message));
-    if (!record_read(record, &message) || message.physical_offset < store->next_physical_offset)
+    if (!rmq_dev_record_read(record, &message) ||
+        message.physical_offset < store->next_physical_offset)
         return rmq_error_set(err, RMQ_CORRUPT, "a stored record is broken");
     rmq_dev_topic *topic = rmq_dev_store_topic(store, message.topic);
-    if (topic == NULL || message.queue_id >= topic->n_queues)
+    if (topic == NULL || message.queue_id < 0 || message.queue_id >= topic->n_queues)
         return rmq_error_set(err, RMQ_CORRUPT, "a stored record is of an unknown queue");
     rmq_dev_queue *queue = rmq_dev_topic_queue_make(topic, message.queue_id);
     if (queue == NULL)

@@ -3,6 +3,7 @@
 #define RMQ_DEV_SEND_H
 
 #include "answer.h"
+#include "delays.h"
 #include "message_store.h"
 
 /* The header of a send, whichever names its fields had. */
@@ -17,6 +18,7 @@ typedef struct rmq_dev_send {
     bool batch;
     rmq_dev_topic *topic;
     int64_t store_ms;
+    rmq_dev_delay_plan plan;
 } rmq_dev_send;
 
 void rmq_dev_handle_send(rmq_dev_request *request);

@@ -8,10 +8,12 @@
  * (code 16, as a broker with rejectTransactionMessage). */
 #include "send.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "broker_state.h"
 #include "codes.h"
+#include "delays.h"
 #include "long_poll.h"
 #include "names.h"
 #include "props.h"
@@ -20,6 +22,9 @@
 #define ILLEGAL_REMARK                                                                             \
     "the message is illegal, maybe msg body or properties length not matched. msg body length "    \
     "limit 4194304B, msg properties length limit 32KB."
+#define TIMER_REMARK                                                                               \
+    "timer message illegal, the delay time should not be bigger than the max delay 259200000ms; "  \
+    "or if set del msg, the delay time should be bigger than the current time"
 #define FULL_REMARK                                                                                \
     "service not available now. It may be caused by one of the following reasons: the broker's "   \
     "disk is full, messages are put to the slave, message store has been shut down, etc."
@@ -63,14 +68,6 @@ static bool is_brokers_own(rmq_slice name, bool is_v5)
            (is_v5 && (rmq_slice_equals(name, "MSG_REGION") || rmq_slice_equals(name, "TRACE_ON")));
 }
 
-static void append_property(rmq_buf *out, rmq_slice name, rmq_slice value)
-{
-    rmq_buf_append_slice(out, name);
-    rmq_buf_append_u8(out, 1);
-    rmq_buf_append_slice(out, value);
-    rmq_buf_append_u8(out, 2);
-}
-
 /* The client's properties without empty ones, and the broker's. */
 static void build_properties(rmq_devbroker *broker, rmq_slice given, rmq_buf *out)
 {
@@ -83,17 +80,20 @@ static void build_properties(rmq_devbroker *broker, rmq_slice given, rmq_buf *ou
         if (name.len == 0 || value.len == 0 || is_brokers_own(name, is_v5))
             continue;
         has_unique_key = has_unique_key || rmq_slice_equals(name, RMQ_PROPERTY_UNIQUE_KEY);
-        append_property(out, name, value);
+        rmq_buf_append_slice(out, name);
+        rmq_buf_append_u8(out, 1);
+        rmq_buf_append_slice(out, value);
+        rmq_buf_append_u8(out, 2);
     }
-    append_property(out, RMQ_SLICE_LITERAL("CLUSTER"), rmq_slice_of(broker->settings.cluster));
+    rmq_dev_property_append(out, "CLUSTER", rmq_slice_of(broker->settings.cluster));
     if (!is_v5)
         return;
-    append_property(out, RMQ_SLICE_LITERAL("MSG_REGION"), RMQ_SLICE_LITERAL("DefaultRegion"));
-    append_property(out, RMQ_SLICE_LITERAL("TRACE_ON"), RMQ_SLICE_LITERAL("true"));
+    rmq_dev_property_append(out, "MSG_REGION", RMQ_SLICE_LITERAL("DefaultRegion"));
+    rmq_dev_property_append(out, "TRACE_ON", RMQ_SLICE_LITERAL("true"));
     if (!has_unique_key) {
         char id[RMQ_UNIQUE_ID_BYTES];
         rmq_unique_id_next(&broker->unique_ids, rmq_dev_wall_ms(), id);
-        append_property(out, RMQ_SLICE_LITERAL(RMQ_PROPERTY_UNIQUE_KEY), rmq_slice_of(id));
+        rmq_dev_property_append(out, RMQ_PROPERTY_UNIQUE_KEY, rmq_slice_of(id));
     }
 }
 
@@ -112,7 +112,41 @@ static bool refused_kind(rmq_dev_request *request, const rmq_dev_send *send)
     return false;
 }
 
-static void answer_single(rmq_dev_request *request, const rmq_message *message)
+/* URL-safe base64 with its padding; `out_text` has room for 4 bytes per 3, and one. */
+static void base64_url(rmq_slice bytes, char *out_text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const uint8_t *data = (const uint8_t *)bytes.data;
+    size_t at = 0;
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t left = bytes.len - i;
+        uint32_t group = (uint32_t)data[i] << 16 | (left > 1 ? (uint32_t)data[i + 1] << 8 : 0) |
+                         (left > 2 ? data[i + 2] : 0);
+        out_text[at++] = digits[group >> 18];
+        out_text[at++] = digits[group >> 12 & 63];
+        out_text[at++] = left > 1 ? digits[group >> 6 & 63] : '=';
+        out_text[at++] = left > 2 ? digits[group & 63] : '=';
+    }
+    out_text[at] = '\0';
+}
+
+/* The handle by which a timer message could be recalled: "v1 topic broker time key" in base64. */
+static void set_recall_handle(rmq_command *answer, const rmq_dev_request *request,
+                              const rmq_dev_send *send, rmq_slice unique_key)
+{
+    char text[512];
+    char handle[700];
+    int len = snprintf(text, sizeof(text), "v1 %s %s %lld %.*s", send->topic->name,
+                       request->broker->settings.broker_name, (long long)send->plan.out_ms + 1,
+                       (int)unique_key.len, unique_key.data);
+    if (len > 0 && (size_t)len < sizeof(text)) {
+        base64_url((rmq_slice){text, (size_t)len}, handle);
+        rmq_command_set(answer, "recallHandle", handle);
+    }
+}
+
+static void answer_single(rmq_dev_request *request, const rmq_dev_send *send,
+                          const rmq_message *message)
 {
     rmq_command answer;
     rmq_slice unique_key;
@@ -123,15 +157,46 @@ static void answer_single(rmq_dev_request *request, const rmq_message *message)
     rmq_command_set_int(&answer, "queueId", message->queue_id);
     rmq_command_set_int(&answer, "queueOffset", message->queue_offset);
     if (rmq_dev_settings_is_v5(&request->broker->settings) &&
-        rmq_props_get(message->properties, RMQ_PROPERTY_UNIQUE_KEY, &unique_key))
+        rmq_props_get(message->properties, RMQ_PROPERTY_UNIQUE_KEY, &unique_key)) {
         rmq_command_set_slice(&answer, "transactionId", unique_key);
+        if (send->plan.out_ms != 0)
+            set_recall_handle(&answer, request, send, unique_key);
+    }
     rmq_dev_answer_end(&request->reply, &answer);
+}
+
+/* Whether the message can be delayed as its properties wish; if not, it is answered. */
+static bool read_plan(rmq_dev_request *request, const rmq_dev_send *send,
+                      rmq_dev_delay_plan *out_plan)
+{
+    rmq_status status = rmq_dev_delay_plan_read(send->properties,
+                                                rmq_dev_settings_is_v5(&request->broker->settings),
+                                                rmq_dev_wall_ms(), out_plan);
+    if (status == RMQ_OK)
+        return true;
+    if (status == RMQ_INVAL)
+        rmq_dev_answer(&request->reply, RMQ_RESPONSE_SYSTEM_ERROR,
+                       "java.lang.NumberFormatException: the delay level is no number");
+    else
+        rmq_dev_send_refuse(request, RMQ_RESPONSE_MESSAGE_ILLEGAL, "%s", TIMER_REMARK);
+    return false;
+}
+
+/* Stores the message in its queue, or where it waits for its time. */
+static rmq_status store_single(rmq_dev_request *request, rmq_dev_send *send, rmq_message *message,
+                               rmq_buf *properties, rmq_error *err)
+{
+    rmq_devbroker *broker = request->broker;
+    const rmq_dev_delay_plan *plan = &send->plan;
+    if (plan->level != 0 || plan->out_ms != 0)
+        return rmq_dev_delay_store(broker, message, properties, plan, err);
+    return rmq_dev_store_append(&broker->store, send->topic, message, err);
 }
 
 void rmq_dev_send_single(rmq_dev_request *request, rmq_dev_send *send)
 {
     rmq_devbroker *broker = request->broker;
-    if (refused_kind(request, send))
+    if (refused_kind(request, send) || !read_plan(request, send, &send->plan))
         return;
     rmq_buf properties;
     rmq_buf_init(&properties, PROPERTIES_ROOM);
@@ -146,11 +211,12 @@ void rmq_dev_send_single(rmq_dev_request *request, rmq_dev_send *send)
     } else if (properties.failed != RMQ_OK || properties.len > RMQ_PROPERTIES_MAX_BYTES ||
                message.body.len > RMQ_MESSAGE_MAX_BYTES) {
         refuse_illegal(request);
-    } else if (rmq_dev_store_append(&broker->store, send->topic, &message, &err) != RMQ_OK) {
+    } else if (store_single(request, send, &message, &properties, &err) != RMQ_OK) {
         refuse_failure(request, &err);
     } else {
-        answer_single(request, &message);
-        rmq_dev_holds_wake(broker, send->topic, send->queue_id, message.queue_offset);
+        answer_single(request, send, &message);
+        if (send->plan.level == 0 && send->plan.out_ms == 0)
+            rmq_dev_holds_wake(broker, send->topic, send->queue_id, message.queue_offset);
     }
     rmq_buf_deinit(&properties);
 }

@@ -6,6 +6,7 @@
 
 #include "broker_state.h"
 #include "codes.h"
+#include "delays.h"
 #include "long_poll.h"
 #include "names.h"
 #include "offset_table.h"
@@ -165,9 +166,13 @@ rmq_status rmq_dev_make_system_topics(rmq_devbroker *broker, rmq_error *err)
         const char *name;
         int32_t n_queues;
     } topics[] = {
-        {"SELF_TEST_TOPIC", 1},          {"BenchmarkTest", 1024},
-        {"SCHEDULE_TOPIC_XXXX", 18},     {"OFFSET_MOVED_EVENT", 1},
-        {"RMQ_SYS_TRANS_HALF_TOPIC", 1}, {"RMQ_SYS_TRANS_OP_HALF_TOPIC", 1},
+        {"SELF_TEST_TOPIC", 1},
+        {"BenchmarkTest", 1024},
+        {RMQ_DEV_SCHEDULE_TOPIC, RMQ_DEV_DELAY_LEVELS},
+        {RMQ_DEV_TIMER_TOPIC, RMQ_DEV_TIMER_QUEUES},
+        {"OFFSET_MOVED_EVENT", 1},
+        {"RMQ_SYS_TRANS_HALF_TOPIC", 1},
+        {"RMQ_SYS_TRANS_OP_HALF_TOPIC", 1},
     };
     rmq_status status = RMQ_OK;
     for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]) && status == RMQ_OK; i++)
