@@ -20,6 +20,7 @@
 #include "request_counts.h"
 #include "session.h"
 #include "settings.h"
+#include "transactions.h"
 
 struct rmq_devbroker {
     rmq_dev_settings settings;
@@ -33,6 +34,7 @@ struct rmq_devbroker {
     rmq_dev_groups groups;
     rmq_dev_offsets offsets;
     rmq_dev_locks locks;
+    rmq_dev_transactions transactions;
     rmq_dev_faults faults;
     rmq_dev_request_counts request_counts;
     rmq_unique_id_source unique_ids;

@@ -2,34 +2,13 @@
  * ClientManageProcessor 5.4.0; protocol facts 10.2 and 8.5. */
 #include "group_admin.h"
 
-#include <stdio.h>
-
 #include <rmq/json.h>
 
 #include "broker_state.h"
 #include "codes.h"
 #include "names.h"
-#include "route.h"
+#include "send_back.h"
 #include "tag_filter.h"
-
-/* The group's retry topic, which a consumer's heartbeat creates. */
-static rmq_status make_retry_topic(rmq_devbroker *broker, const char *group, rmq_error *err)
-{
-    char name[RMQ_DEV_TOPIC_MAX_BYTES + 1];
-    int len = snprintf(name, sizeof(name), "%s%s", RMQ_DEV_RETRY_PREFIX, group);
-    if (len < 0 || len >= (int)sizeof(name) ||
-        rmq_dev_store_topic(&broker->store, rmq_slice_of(name)) != NULL)
-        return RMQ_OK;
-    rmq_dev_topic_spec spec = {.name = rmq_slice_of(name),
-                               .read_queues = 1,
-                               .write_queues = 1,
-                               .perm = RMQ_PERM_READ | RMQ_PERM_WRITE};
-    rmq_dev_topic *topic = NULL;
-    rmq_status status = rmq_dev_store_topic_set(&broker->store, &spec, &topic, err);
-    if (status == RMQ_OK)
-        status = rmq_dev_register_topic(broker, topic, err);
-    return status;
-}
 
 static rmq_status join_consumer(rmq_devbroker *broker, const rmq_dev_client *client,
                                 rmq_consumer_data *take_data, rmq_error *err)
@@ -40,8 +19,10 @@ static rmq_status join_consumer(rmq_devbroker *broker, const rmq_dev_client *cli
     rmq_status status = rmq_dev_groups_make(broker, rmq_slice_of(take_data->group), &group, err);
     if (status == RMQ_INVAL)
         return RMQ_OK; /* an illegal name is passed over in silence */
+    rmq_dev_topic *retry_topic = NULL;
     if (status == RMQ_OK)
-        status = make_retry_topic(broker, group->name, err);
+        status = rmq_dev_make_group_topic(broker, RMQ_DEV_RETRY_PREFIX, rmq_slice_of(group->name),
+                                          &retry_topic, err);
     if (status == RMQ_OK)
         status = rmq_dev_groups_join(broker, client, group, take_data, err);
     return status;

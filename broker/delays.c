@@ -218,7 +218,7 @@ static rmq_status deliver(rmq_devbroker *broker, const rmq_dev_stored *stored, b
                             : rmq_error_set(err, properties.failed, "no memory for properties");
     rmq_buf_deinit(&properties);
     if (status == RMQ_OK)
-        rmq_dev_holds_wake(broker, topic, message.queue_id, message.queue_offset);
+        rmq_dev_holds_wake(topic, message.queue_id, message.queue_offset);
     return status;
 }
 

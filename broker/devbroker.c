@@ -118,6 +118,8 @@ static rmq_status build(rmq_devbroker *broker, rmq_error *err)
     if (status == RMQ_OK)
         status = rmq_dev_delays_start(broker, err);
     if (status == RMQ_OK)
+        status = rmq_dev_transactions_start(broker, err);
+    if (status == RMQ_OK)
         status = open_ports(broker, err);
     if (status == RMQ_OK)
         status = start_thread(broker, err);
@@ -169,6 +171,7 @@ void rmq_devbroker_free(rmq_devbroker *broker)
         rmq_dev_calls_deinit(broker);
         rmq_dev_timers_free(broker);
         rmq_dev_delays_free(broker);
+        rmq_dev_transactions_free(broker);
         event_base_free(broker->base);
     }
     rmq_dev_journal_close(broker->journal);

@@ -14,6 +14,7 @@
 #include "pull.h"
 #include "runtime.h"
 #include "send.h"
+#include "send_back.h"
 #include "topic_admin.h"
 
 /* Not in codes.h: no client of ours sends it. */
@@ -64,6 +65,8 @@ static const handler_entry broker_handlers[] = {
     {RMQ_REQUEST_DELETE_SUBSCRIPTIONGROUP, rmq_dev_handle_group_delete, false},
     {RMQ_REQUEST_GET_SUBSCRIPTIONGROUP_CONFIG, rmq_dev_handle_group_config, true},
     {RMQ_REQUEST_GET_CONSUME_STATS, rmq_dev_handle_consume_stats, false},
+    {RMQ_REQUEST_CONSUMER_SEND_MSG_BACK, rmq_dev_handle_send_back, false},
+    {RMQ_REQUEST_END_TRANSACTION, rmq_dev_handle_end_transaction, false},
     {RMQ_REQUEST_LOCK_BATCH_MQ, rmq_dev_handle_lock, false},
     {RMQ_REQUEST_UNLOCK_BATCH_MQ, rmq_dev_handle_unlock, false},
     {RMQ_REQUEST_GET_BROKER_RUNTIME_INFO, rmq_dev_handle_runtime_info, false},

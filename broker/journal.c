@@ -47,7 +47,8 @@ enum entry_type {
     ENTRY_DELETE_FROM = 'F',
     ENTRY_GROUP = 'G',
     ENTRY_GROUP_DELETE = 'g',
-    ENTRY_OFFSET = 'O'
+    ENTRY_OFFSET = 'O',
+    ENTRY_HALF_DECIDED = 'H'
 };
 
 struct rmq_dev_journal {
@@ -202,6 +203,15 @@ rmq_status rmq_dev_journal_offset(rmq_dev_journal *journal, rmq_slice group,
     return entry_end(journal, err);
 }
 
+rmq_status rmq_dev_journal_half_decided(rmq_dev_journal *journal, int64_t offset, rmq_error *err)
+{
+    rmq_status status = entry_begin(journal, ENTRY_HALF_DECIDED, err);
+    if (status != RMQ_OK)
+        return status;
+    rmq_buf_append_u64(&journal->pending, (uint64_t)offset);
+    return entry_end(journal, err);
+}
+
 void rmq_dev_journal_undo(rmq_dev_journal *journal)
 {
     journal->pending.len = journal->last_entry_at;
@@ -268,6 +278,11 @@ static rmq_status replay_entry(const rmq_dev_journal_reader *reader, uint8_t typ
         if (!rmq_cursor_ok(&cursor))
             break;
         return reader->offset(reader->ctx, name, &range, err);
+    case ENTRY_HALF_DECIDED:
+        range.offset = (int64_t)rmq_cursor_u64(&cursor);
+        if (!rmq_cursor_ok(&cursor))
+            break;
+        return reader->half_decided(reader->ctx, range.offset, err);
     default:
         break;
     }

@@ -24,6 +24,7 @@ typedef struct rmq_dev_journal_reader {
     rmq_status (*messages_delete)(void *ctx, bool below, const rmq_dev_journal_range *range,
                                   rmq_error *err);
     rmq_status (*group)(void *ctx, rmq_slice name, bool deleted, rmq_error *err);
+    rmq_status (*half_decided)(void *ctx, int64_t offset, rmq_error *err);
     rmq_status (*offset)(void *ctx, rmq_slice group, const rmq_dev_journal_range *range,
                          rmq_error *err);
     void *ctx;
@@ -53,6 +54,8 @@ RMQ_MUST_CHECK rmq_status rmq_dev_journal_group(rmq_dev_journal *journal, rmq_sl
 RMQ_MUST_CHECK rmq_status rmq_dev_journal_offset(rmq_dev_journal *journal, rmq_slice group,
                                                  const rmq_dev_journal_range *range,
                                                  rmq_error *err);
+RMQ_MUST_CHECK rmq_status rmq_dev_journal_half_decided(rmq_dev_journal *journal, int64_t offset,
+                                                       rmq_error *err);
 /* Takes the entry that was added last back. */
 void rmq_dev_journal_undo(rmq_dev_journal *journal);
 /* Writes what was added. No answer may leave before. Errors: IO. */

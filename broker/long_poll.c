@@ -94,10 +94,8 @@ static bool any_matches(const rmq_dev_hold_entry *hold, int64_t first_offset)
     return false;
 }
 
-void rmq_dev_holds_wake(rmq_devbroker *broker, rmq_dev_topic *topic, int32_t queue_id,
-                        int64_t first_offset)
+void rmq_dev_holds_wake(rmq_dev_topic *topic, int32_t queue_id, int64_t first_offset)
 {
-    (void)broker;
     rmq_dev_queue *queue = rmq_dev_topic_queue(topic, queue_id);
     if (queue == NULL)
         return;

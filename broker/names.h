@@ -5,6 +5,7 @@
 #include <rmq/base.h>
 
 #define RMQ_DEV_RETRY_PREFIX "%RETRY%"
+#define RMQ_DEV_DLQ_PREFIX "%DLQ%"
 #define RMQ_DEV_AUTO_CREATE_TOPIC "TBW102"
 
 /* Whether the topic's name is legal; if not, `out_remark` says what a real broker says. */

@@ -4,6 +4,8 @@
 
 #include "broker_state.h"
 #include "journal.h"
+#include "record_view.h"
+#include "transactions.h"
 
 static rmq_status on_topic(void *ctx, const rmq_dev_topic_spec *spec, rmq_error *err)
 {
@@ -22,7 +24,22 @@ static rmq_status on_topic_delete(void *ctx, rmq_slice name, rmq_error *err)
 static rmq_status on_message(void *ctx, rmq_slice record, rmq_error *err)
 {
     rmq_devbroker *broker = ctx;
-    return rmq_dev_store_restore(&broker->store, record, err);
+    rmq_status status = rmq_dev_store_restore(&broker->store, record, err);
+    rmq_message message;
+    if (status != RMQ_OK || !rmq_dev_record_read(record, &message) ||
+        !rmq_slice_equals(message.topic, RMQ_DEV_HALF_TOPIC))
+        return status;
+    status = rmq_dev_half_add(&broker->transactions, message.queue_offset,
+                              message.store_timestamp_ms, rmq_dev_half_checks(message.properties));
+    return status == RMQ_OK ? RMQ_OK : rmq_error_set(err, status, "no memory for a half message");
+}
+
+static rmq_status on_half_decided(void *ctx, int64_t offset, rmq_error *err)
+{
+    (void)err;
+    rmq_devbroker *broker = ctx;
+    rmq_dev_half_forget(&broker->transactions, offset);
+    return RMQ_OK;
 }
 
 static rmq_status on_messages_delete(void *ctx, bool below, const rmq_dev_journal_range *range,
@@ -62,6 +79,7 @@ rmq_status rmq_dev_directory_open(rmq_devbroker *broker, rmq_error *err)
                                      .message = on_message,
                                      .messages_delete = on_messages_delete,
                                      .group = on_group,
+                                     .half_decided = on_half_decided,
                                      .offset = on_offset,
                                      .ctx = broker};
     rmq_status status =

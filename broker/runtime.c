@@ -74,9 +74,10 @@ void rmq_dev_handle_broker_config(rmq_dev_request *request)
         "brokerName=%.200s\nbrokerClusterName=%.200s\nbrokerId=0\nbrokerRole=ASYNC_MASTER\n"
         "brokerIP1=%s\nlistenPort=%u\nnamesrvAddr=%s\nautoCreateTopicEnable=%s\n"
         "autoCreateSubscriptionGroup=true\ndefaultTopicQueueNums=%d\n"
-        "enablePropertyFilter=false\nlongPollingEnable=true\nmaxMessageSize=4194304\n"
+        "transactionTimeOut=6000\ntransactionCheckMax=15\nenablePropertyFilter="
+        "false\nlongPollingEnable=true\nmaxMessageSize=4194304\n"
         "maxTransferCountOnMessageInMemory=%d\nmaxTransferBytesOnMessageInMemory=%zu\n"
-        "rejectTransactionMessage=true\nslaveReadEnable=false\nwaitTimeMillsInSendQueue=200\n"
+        "rejectTransactionMessage=false\nslaveReadEnable=false\nwaitTimeMillsInSendQueue=200\n"
         "waitTimeMillsInTransactionQueue=3000\nwaitTimeMillsInPullQueue=5000\n",
         settings->broker_name, settings->cluster, settings->listen_address,
         broker->listeners[RMQ_DEV_PORT_BROKER].port_number,

@@ -11,6 +11,7 @@
 #include "lifecycle.h"
 #include "names.h"
 #include "route.h"
+#include "send_back.h"
 
 enum field {
     TOPIC,
@@ -22,13 +23,22 @@ enum field {
     RECONSUME,
     BATCH,
     DEFAULT_TOPIC,
-    DEFAULT_QUEUES
+    DEFAULT_QUEUES,
+    MAX_RECONSUME
 };
 
-static const char *const names_v1[] = {
-    "topic",      "queueId",        "sysFlag", "bornTimestamp", "flag",
-    "properties", "reconsumeTimes", "batch",   "defaultTopic",  "defaultTopicQueueNums"};
-static const char *const names_v2[] = {"b", "e", "f", "g", "h", "i", "j", "m", "c", "d"};
+static const char *const names_v1[] = {"topic",
+                                       "queueId",
+                                       "sysFlag",
+                                       "bornTimestamp",
+                                       "flag",
+                                       "properties",
+                                       "reconsumeTimes",
+                                       "batch",
+                                       "defaultTopic",
+                                       "defaultTopicQueueNums",
+                                       "maxReconsumeTimes"};
+static const char *const names_v2[] = {"b", "e", "f", "g", "h", "i", "j", "m", "c", "d", "l"};
 
 static const char *field_name(const rmq_dev_request *request, enum field field)
 {
@@ -179,11 +189,33 @@ static bool choose_queue(rmq_dev_request *request, rmq_dev_send *send)
     return false;
 }
 
+/* A message that a client itself sends to a retry topic, but too often already, goes to the group's
+ * dead letters. False: answered. */
+static bool bury_if_dead(rmq_dev_request *request, rmq_dev_send *send)
+{
+    int32_t most = RMQ_DEV_RETRY_TIMES;
+    rmq_error err;
+    rmq_command_get_int32(request->command, field_name(request, MAX_RECONSUME), &most);
+    if (!rmq_dev_topic_is_retry(send->topic_name) || send->reconsume_times <= most)
+        return true;
+    size_t prefix_len = strlen(RMQ_DEV_RETRY_PREFIX);
+    rmq_slice group = {send->topic_name.data + prefix_len, send->topic_name.len - prefix_len};
+    if (rmq_dev_make_group_topic(request->broker, RMQ_DEV_DLQ_PREFIX, group, &send->topic, &err) !=
+        RMQ_OK) {
+        rmq_dev_answer_failure(&request->reply, &err);
+        return false;
+    }
+    send->queue_id = 0;
+    send->dead = true;
+    return true;
+}
+
 void rmq_dev_handle_send(rmq_dev_request *request)
 {
     rmq_dev_send send;
     if (!read_header(request, &send) || !topic_usable(request, send.topic_name) ||
-        !find_topic(request, &send) || !choose_queue(request, &send))
+        !find_topic(request, &send) || !choose_queue(request, &send) ||
+        !bury_if_dead(request, &send))
         return;
     send.store_ms = rmq_dev_store_time(&request->broker->store, rmq_dev_wall_ms());
     if (send.batch)

@@ -19,6 +19,7 @@ typedef struct rmq_dev_send {
     rmq_dev_topic *topic;
     int64_t store_ms;
     rmq_dev_delay_plan plan;
+    bool dead; /* goes to the dead letters: not delayed any more */
 } rmq_dev_send;
 
 void rmq_dev_handle_send(rmq_dev_request *request);

@@ -4,8 +4,8 @@
  * and a UNIQ_KEY if it has none, 4.9.7 only CLUSTER. Members of a batch stay as they are. A batch
  * is stored whole or not at all.
  *
- * What this broker can't do yet it refuses instead of storing something else: half messages
- * (code 16, as a broker with rejectTransactionMessage). */
+ * A delayed message is stored where it waits (delays.c), a half one where no consumer sees it
+ * (transactions.c); the answer carries the offsets of that place. */
 #include "send.h"
 
 #include <stdio.h>
@@ -18,6 +18,7 @@
 #include "names.h"
 #include "props.h"
 #include "record.h"
+#include "transactions.h"
 
 #define ILLEGAL_REMARK                                                                             \
     "the message is illegal, maybe msg body or properties length not matched. msg body length "    \
@@ -97,19 +98,41 @@ static void build_properties(rmq_devbroker *broker, rmq_slice given, rmq_buf *ou
     }
 }
 
-/* Whether the message is of a kind that is refused here; then it is answered. */
-static bool refused_kind(rmq_dev_request *request, const rmq_dev_send *send)
+static bool is_half(const rmq_dev_send *send)
 {
     rmq_slice value;
-    bool half =
-        rmq_props_get(send->properties, "TRAN_MSG", &value) && rmq_slice_equals(value, "true");
-    if (half || (send->sys_flag & RMQ_SYSFLAG_TRANSACTION_MASK) != 0) {
-        rmq_dev_send_refuse(request, RMQ_RESPONSE_NO_PERMISSION,
-                            "the broker[%s] sending transaction message is forbidden",
-                            request->broker->settings.listen_address);
-        return true;
-    }
-    return false;
+    return rmq_props_get(send->properties, "TRAN_MSG", &value) && rmq_slice_equals(value, "true");
+}
+
+static bool is_lost(const rmq_dev_send *send)
+{
+    int32_t kind = send->sys_flag & RMQ_SYSFLAG_TRANSACTION_MASK;
+    return !is_half(send) &&
+           (kind == RMQ_SYSFLAG_TRANSACTION_PREPARED || kind == RMQ_SYSFLAG_TRANSACTION_ROLLBACK);
+}
+
+/* Whether it goes to its queue now, where a held pull may wait for it. */
+static bool is_visible(const rmq_dev_send *send)
+{
+    return send->plan.level == 0 && send->plan.out_ms == 0 && !is_half(send) && !is_lost(send);
+}
+
+/* Only flagged as a half message, without the property: a real broker takes it and it is never
+ * seen again (facts 7.1). It only takes up room in the commit log. */
+static rmq_status lose(rmq_dev_store *store, rmq_message *message, rmq_error *err)
+{
+    rmq_buf record;
+    rmq_buf_init(&record, RMQ_FRAME_MAX_BYTES_DEFAULT);
+    message->queue_offset = 0;
+    message->physical_offset = store->next_physical_offset;
+    rmq_record_encode(message, &record);
+    rmq_status status = record.failed;
+    if (status == RMQ_OK)
+        store->next_physical_offset += (int64_t)record.len;
+    else
+        rmq_error_set(err, status, "no room to encode a message");
+    rmq_buf_deinit(&record);
+    return status;
 }
 
 /* URL-safe base64 with its padding; `out_text` has room for 4 bytes per 3, and one. */
@@ -169,6 +192,8 @@ static void answer_single(rmq_dev_request *request, const rmq_dev_send *send,
 static bool read_plan(rmq_dev_request *request, const rmq_dev_send *send,
                       rmq_dev_delay_plan *out_plan)
 {
+    if (send->dead)
+        return true;
     rmq_status status = rmq_dev_delay_plan_read(send->properties,
                                                 rmq_dev_settings_is_v5(&request->broker->settings),
                                                 rmq_dev_wall_ms(), out_plan);
@@ -188,6 +213,10 @@ static rmq_status store_single(rmq_dev_request *request, rmq_dev_send *send, rmq
 {
     rmq_devbroker *broker = request->broker;
     const rmq_dev_delay_plan *plan = &send->plan;
+    if (is_half(send))
+        return rmq_dev_half_store(broker, message, properties, err);
+    if (is_lost(send))
+        return lose(&broker->store, message, err);
     if (plan->level != 0 || plan->out_ms != 0)
         return rmq_dev_delay_store(broker, message, properties, plan, err);
     return rmq_dev_store_append(&broker->store, send->topic, message, err);
@@ -196,7 +225,7 @@ static rmq_status store_single(rmq_dev_request *request, rmq_dev_send *send, rmq
 void rmq_dev_send_single(rmq_dev_request *request, rmq_dev_send *send)
 {
     rmq_devbroker *broker = request->broker;
-    if (refused_kind(request, send) || !read_plan(request, send, &send->plan))
+    if (!read_plan(request, send, &send->plan))
         return;
     rmq_buf properties;
     rmq_buf_init(&properties, PROPERTIES_ROOM);
@@ -215,8 +244,8 @@ void rmq_dev_send_single(rmq_dev_request *request, rmq_dev_send *send)
         refuse_failure(request, &err);
     } else {
         answer_single(request, send, &message);
-        if (send->plan.level == 0 && send->plan.out_ms == 0)
-            rmq_dev_holds_wake(broker, send->topic, send->queue_id, message.queue_offset);
+        if (is_visible(send))
+            rmq_dev_holds_wake(send->topic, send->queue_id, message.queue_offset);
     }
     rmq_buf_deinit(&properties);
 }
@@ -317,7 +346,7 @@ void rmq_dev_send_batch(rmq_dev_request *request, rmq_dev_send *send)
         rmq_command_set_int(&answer, "queueId", send->queue_id);
         rmq_command_set_int(&answer, "queueOffset", first);
         rmq_dev_answer_end(&request->reply, &answer);
-        rmq_dev_holds_wake(broker, send->topic, send->queue_id, first);
+        rmq_dev_holds_wake(send->topic, send->queue_id, first);
     } else {
         if (first >= 0) {
             rmq_status undone =

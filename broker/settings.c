@@ -47,7 +47,7 @@ static rmq_status check_config(const rmq_devbroker_config *config, rmq_error *er
         return rmq_error_set(err, RMQ_INVAL, "devbroker: default_queues %d is not within 0 and %d",
                              config->default_queues, MAX_QUEUES);
     if (config->max_pull_messages < 0 || config->max_pull_messages > MAX_PULL_MESSAGES ||
-        config->long_poll_check_ms < 0)
+        config->long_poll_check_ms < 0 || config->transaction_check_ms < 0)
         return rmq_error_set(err, RMQ_INVAL, "devbroker: a limit is out of range");
     if (config->version < 0 || config->version > UINT16_MAX)
         return rmq_error_set(err, RMQ_INVAL, "devbroker: version %d is not within 0 and 65535",
@@ -69,6 +69,10 @@ static void fill_numbers(rmq_dev_settings *settings, const rmq_devbroker_config 
     settings->binary_headers = config->binary_headers;
     settings->long_poll_check_ms =
         config->long_poll_check_ms != 0 ? config->long_poll_check_ms : 5000;
+    settings->transaction_check_ms =
+        config->transaction_check_ms != 0 ? config->transaction_check_ms : 30000;
+    settings->transaction_age_ms =
+        settings->transaction_check_ms < 6000 ? settings->transaction_check_ms : 6000;
     settings->log = config->log;
     settings->log_ctx = config->log_ctx;
     settings->log_level = config->log_level != 0 ? config->log_level : RMQ_LOG_INFO;

@@ -20,6 +20,7 @@ typedef struct rmq_dev_settings {
     int32_t version;
     bool binary_headers;
     int64_t long_poll_check_ms;
+    int64_t transaction_check_ms;
     rmq_log_fn log;
     void *log_ctx;
     rmq_log_level log_level;
@@ -28,10 +29,11 @@ typedef struct rmq_dev_settings {
      * byte of what waits for it. */
     int64_t idle_ms;
     int64_t write_stall_ms;
-    size_t write_pause_bytes; /* from so many waiting bytes on no more requests are read */
-    size_t write_max_bytes;   /* a connection with more is closed */
-    int64_t member_ms;        /* a group member is dropped after so long without a heartbeat */
-    int64_t sweep_ms;         /* how often the times above are looked at */
+    size_t write_pause_bytes;   /* from so many waiting bytes on no more requests are read */
+    size_t write_max_bytes;     /* a connection with more is closed */
+    int64_t member_ms;          /* a group member is dropped after so long without a heartbeat */
+    int64_t sweep_ms;           /* how often the times above are looked at */
+    int64_t transaction_age_ms; /* an undecided transaction is asked for from this age on */
 } rmq_dev_settings;
 
 /* Errors: INVAL, NOMEM. */

@@ -171,7 +171,7 @@ rmq_status rmq_dev_make_system_topics(rmq_devbroker *broker, rmq_error *err)
         {RMQ_DEV_SCHEDULE_TOPIC, RMQ_DEV_DELAY_LEVELS},
         {RMQ_DEV_TIMER_TOPIC, RMQ_DEV_TIMER_QUEUES},
         {"OFFSET_MOVED_EVENT", 1},
-        {"RMQ_SYS_TRANS_HALF_TOPIC", 1},
+        {RMQ_DEV_HALF_TOPIC, 1},
         {"RMQ_SYS_TRANS_OP_HALF_TOPIC", 1},
     };
     rmq_status status = RMQ_OK;

@@ -11,6 +11,7 @@
 /* What of the body is compared. */
 enum same_body {
     SAME_EMPTY_OR_NOT, /* only whether there is one */
+    SAME_NAMES,        /* the same, and of the fields only the names */
     SAME_JSON,         /* its text, numbers and the test's own names aside */
     SAME_RECORDS       /* number of records, bodies, names of properties */
 };

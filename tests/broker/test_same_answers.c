@@ -88,7 +88,8 @@ static int compare_text(const void *left, const void *right)
 }
 
 /* Sorted names, with the values of those that are positions in a queue. */
-static void describe_fields(const rmq_command *command, char *out_text, size_t capacity)
+static void describe_fields(const rmq_command *command, bool names_only, char *out_text,
+                            size_t capacity)
 {
     static const char *const positions[] = {"nextBeginOffset", "minOffset",           "maxOffset",
                                             "offset",          "queueOffset",         "queueId",
@@ -98,7 +99,7 @@ static void describe_fields(const rmq_command *command, char *out_text, size_t c
     for (size_t i = 0; i < command->n_fields && count < 32; i++) {
         const rmq_field *field = &command->fields[i];
         bool position = false;
-        for (size_t j = 0; j < sizeof(positions) / sizeof(positions[0]); j++)
+        for (size_t j = 0; !names_only && j < sizeof(positions) / sizeof(positions[0]); j++)
             position = position || rmq_slice_equals(field->key, positions[j]);
         snprintf(names[count++], sizeof(names[0]), "%.*s%s%.*s", (int)field->key.len,
                  field->key.data, position ? "=" : "", position ? (int)field->value.len : 0,
@@ -172,7 +173,8 @@ static void ask(side *of, const same_request *request, int32_t expected, outcome
     for (int round = 0;; round++) {
         raw_frame answer = send_request(of, request);
         out_outcome->code = answer.command.code;
-        describe_fields(&answer.command, out_outcome->fields, sizeof(out_outcome->fields));
+        describe_fields(&answer.command, request->compared == SAME_NAMES, out_outcome->fields,
+                        sizeof(out_outcome->fields));
         normalize_remark(of, answer.command.remark, out_outcome->remark,
                          sizeof(out_outcome->remark));
         rmq_slice body = answer.command.body;

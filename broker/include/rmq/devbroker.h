@@ -34,6 +34,8 @@ typedef struct rmq_devbroker_config {
     rmq_log_fn log;
     void *log_ctx;
     rmq_log_level log_level;
+    int64_t transaction_check_ms; /* how often undecided transactions are looked at; default 30000,
+                                     as 5.4.0. Producers are asked once they are 6 s old, or this */
 } rmq_devbroker_config;
 
 #define RMQ_DEVBROKER_CONFIG_INIT                                                                  \
