@@ -32,7 +32,7 @@ static rmq_slice member(rmq_slice text, const char *name)
         }
     }
     rmq_json_deinit(&json);
-    if (value.len >= 2 && value.data[0] == '"')
+    if (value.data != NULL && value.len >= 2 && value.data[0] == '"')
         value = (rmq_slice){value.data + 1, value.len - 2};
     return value;
 }

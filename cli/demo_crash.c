@@ -20,8 +20,6 @@
 
 #include "signals.h"
 
-extern char **environ;
-
 #define POLL_US 200
 
 rmq_status mill_demo_child_start(mill_demo_child *child, bool until_end, rmq_error *err)

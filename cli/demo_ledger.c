@@ -118,31 +118,41 @@ static void compare(comparison *self)
         self->balance.wrong_keys += self->totals[i] != 0;
 }
 
+static rmq_status read_books(const char *path, comparison *self, rmq_error *err)
+{
+    sqlite3 *database = NULL;
+    rmq_status status = RMQ_OK;
+    if (sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+        status = sqlite_problem(database, path, err);
+    else
+        sqlite3_busy_timeout(database, 10000);
+    if (status == RMQ_OK)
+        status = walk(database, path, "SELECT orderNo, times FROM applied", see_order, self, err);
+    if (status == RMQ_OK)
+        status = walk(database, path, "SELECT customer, total FROM totals", see_total, self, err);
+    sqlite3_close(database);
+    return status;
+}
+
 rmq_status mill_ledger_compare(const mill_ledger *ledger, const char *path,
                                mill_balance *out_balance, rmq_error *err)
 {
-    sqlite3 *database = NULL;
+    rmq_status status = RMQ_OK;
     comparison self;
     memset(&self, 0, sizeof(self));
     self.ledger = ledger;
     self.times = rmq_calloc((size_t)ledger->n_orders + 1, sizeof(int64_t));
     self.totals = rmq_calloc((size_t)ledger->n_keys + 1, sizeof(int64_t));
-    rmq_status status = RMQ_OK;
-    if (self.times == NULL || self.totals == NULL)
+    if (self.times == NULL || self.totals == NULL) {
         status = rmq_error_set(err, RMQ_NOMEM, "out of memory");
-    else if (sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
-        status = sqlite_problem(database, path, err);
-    else
-        sqlite3_busy_timeout(database, 10000);
-    if (status == RMQ_OK)
-        status = walk(database, path, "SELECT orderNo, times FROM applied", see_order, &self, err);
-    if (status == RMQ_OK)
-        status = walk(database, path, "SELECT customer, total FROM totals", see_total, &self, err);
+        goto out;
+    }
+    status = read_books(path, &self, err);
     if (status == RMQ_OK) {
         compare(&self);
         *out_balance = self.balance;
     }
-    sqlite3_close(database);
+out:
     rmq_free(self.times);
     rmq_free(self.totals);
     return status;

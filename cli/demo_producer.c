@@ -72,10 +72,10 @@ static rmq_status send_batch(mill_demo_producer *self, int64_t first, int64_t co
     rmq_outgoing messages[BATCH_ORDERS];
     char bodies[BATCH_ORDERS][BODY_BYTES];
     for (int64_t i = 0; i < count; i++) {
-        int len = snprintf(
-            bodies[i], BODY_BYTES, "{\"orderNo\":\"o-%lld\",\"customer\":\"c-%lld\",\"cost\":%lld}",
-            (long long)(first + i), (long long)mill_ledger_customer(self->ledger, first + i),
-            (long long)mill_ledger_cost(self->ledger, first + i));
+        int len = snprintf(bodies[i], BODY_BYTES,
+                           "{\"orderNo\":\"o-%lld\",\"customer\":\"c-%lld\",\"cost\":%lld}", number,
+                           (long long)mill_ledger_customer(self->ledger, number),
+                           (long long)mill_ledger_cost(self->ledger, number));
         messages[i] = (rmq_outgoing)RMQ_OUTGOING_INIT;
         messages[i].topic = self->topic;
         messages[i].body = (rmq_slice){bodies[i], (size_t)len};

@@ -73,12 +73,12 @@ static rmq_status send_gathered(sender *self, rmq_error *err)
     if (n == 0)
         return RMQ_OK;
     rmq_outgoing *messages = rmq_calloc(n, sizeof(*messages));
-    rmq_property **properties = rmq_calloc(n, sizeof(*properties));
+    rmq_property **properties = rmq_calloc(n, sizeof(rmq_property *));
     rmq_send_result result;
     rmq_status status = RMQ_OK;
     if (messages == NULL || properties == NULL)
         status = rmq_error_set(err, RMQ_NOMEM, "out of memory");
-    for (size_t i = 0; status == RMQ_OK && i < n; i++)
+    for (size_t i = 0; status == RMQ_OK && properties != NULL && i < n; i++)
         status = outgoing_of(self, &self->inputs[i], &messages[i], &properties[i], err);
     if (status == RMQ_OK)
         status = n > 1 || self->batch_size > 0
