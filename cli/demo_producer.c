@@ -72,6 +72,7 @@ static rmq_status send_batch(mill_demo_producer *self, int64_t first, int64_t co
     rmq_outgoing messages[BATCH_ORDERS];
     char bodies[BATCH_ORDERS][BODY_BYTES];
     for (int64_t i = 0; i < count; i++) {
+        long long number = first + i;
         int len = snprintf(bodies[i], BODY_BYTES,
                            "{\"orderNo\":\"o-%lld\",\"customer\":\"c-%lld\",\"cost\":%lld}", number,
                            (long long)mill_ledger_customer(self->ledger, number),
