@@ -329,6 +329,8 @@ static void add_cure(const rmq_client *client, rmq_error *all)
     append_text(all, may_want_tls ? "; is a name server there (namesrv, --namesrv), and without "
                                     "TLS (tls, --tls)?"
                                   : "; is a name server there (namesrv, --namesrv)?");
+    if (all->status == RMQ_CLOSED)
+        all->status = RMQ_IO;
 }
 
 static rmq_status connect_any(rmq_client *client, int64_t timeout_ms, rmq_error *err)

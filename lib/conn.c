@@ -34,6 +34,9 @@
 /* Most bytes taken from one connection per turn of the loop, for fairness among connections. */
 #define READ_BUDGET_BYTES ((size_t)1024 * 1024)
 #define WRITE_PIECES 64
+#define KEEPALIVE_IDLE_S 20
+#define KEEPALIVE_INTERVAL_S 5
+#define KEEPALIVE_COUNT 3
 
 typedef enum conn_state {
     CONN_RESOLVING = 0,
@@ -135,7 +138,7 @@ static void lost(rmq_conn *conn, const rmq_error *why)
     rmq_address_format(&conn->options.address, name);
     conn->error = *why;
     rmq_error_wrap(&conn->error, "connection to %s", name);
-    conn->error.retriable = true;
+    conn->error.retriable = why->status != RMQ_TLS && why->status != RMQ_PROTO;
     go_down(conn);
 }
 
@@ -386,20 +389,31 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
     end_busy(conn);
 }
 
+/* Requests are small and waited for, so no Nagle. Keep-alive finds a machine that vanished while a
+ * long poll waits for it; without the options all works, only later. */
+static void set_options(int fd)
+{
+    const int on = 1;
+    const int idle_s = KEEPALIVE_IDLE_S;
+    const int interval_s = KEEPALIVE_INTERVAL_S;
+    const int count = KEEPALIVE_COUNT;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+}
+
 /* Makes the socket and begins to connect; false (and errno) if that fails at once. */
 static bool start_socket(rmq_conn *conn, const rmq_endpoint *endpoint)
 {
-    const int on = 1;
     conn->fd = socket(endpoint->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (conn->fd < 0)
         return false;
     struct event_base *base = rmq_loop_base(conn->options.loop);
     (void)event_assign(&conn->read_event, base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
     (void)event_assign(&conn->write_event, base, conn->fd, EV_WRITE, on_writable, conn);
-    /* Requests are small and waited for; keep-alive finds a peer that vanished while we only wait.
-     */
-    (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(conn->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    set_options(conn->fd);
     if (connect(conn->fd, (const struct sockaddr *)&endpoint->address, endpoint->address_len) !=
             0 &&
         errno != EINPROGRESS)
@@ -490,8 +504,8 @@ rmq_status rmq_conn_open(const rmq_conn_options *options, rmq_conn **out_conn, r
         status = rmq_error_set(err, RMQ_NOMEM, "no memory for a connection");
         goto out;
     }
-    status = rmq_dns_resolve(options->dns, options->address.host, options->address.port,
-                             on_resolved, conn, &conn->resolve, err);
+    status = rmq_dns_resolve(options->dns, &conn->options.address, on_resolved, conn,
+                             &conn->resolve, err);
     if (status != RMQ_OK)
         goto out;
     rmq_timer_set(&conn->timer, options->connect_timeout_ms);

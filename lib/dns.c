@@ -9,8 +9,6 @@
  * process. Literal addresses never touch it. */
 #include "dns.h"
 
-#include "address.h"
-
 #include <arpa/inet.h>
 #include <event2/dns.h>
 #include <event2/event.h>
@@ -188,33 +186,30 @@ static void start_evdns(rmq_dns *dns, rmq_resolve *resolve, uint16_t port)
         resolve->request = request;
 }
 
-rmq_status rmq_dns_resolve(rmq_dns *dns, const char *host, uint16_t port, rmq_resolve_fn done,
-                           void *ctx, rmq_resolve **out_resolve, rmq_error *err)
+rmq_status rmq_dns_resolve(rmq_dns *dns, const rmq_address *address, rmq_resolve_fn done, void *ctx,
+                           rmq_resolve **out_resolve, rmq_error *err)
 {
     rmq_resolve *resolve = rmq_calloc(1, sizeof(*resolve));
     if (resolve == NULL)
-        return rmq_error_set(err, RMQ_NOMEM, "no memory to resolve \"%s\"", host);
+        return rmq_error_set(err, RMQ_NOMEM, "no memory to resolve \"%s\"", address->host);
     resolve->dns = dns;
     resolve->done = done;
     resolve->ctx = ctx;
-    snprintf(resolve->host, sizeof(resolve->host), "%s", host);
+    memcpy(resolve->host, address->host, sizeof(resolve->host));
     rmq_status status = rmq_timer_init(&resolve->timer, dns->loop, deliver, err);
-    if (status != RMQ_OK)
-        goto out;
-    if (add_literal(resolve, port)) {
-        rmq_timer_set(&resolve->timer, 0);
-    } else {
+    bool literal = status == RMQ_OK && add_literal(resolve, address->port);
+    if (status == RMQ_OK && !literal)
         status = ready_evdns(dns, err);
-        if (status != RMQ_OK)
-            goto out;
-        start_evdns(dns, resolve, port);
-    }
-    *out_resolve = resolve;
-    resolve = NULL;
-out:
-    if (resolve != NULL)
+    if (status != RMQ_OK) {
         free_resolve(resolve);
-    return status;
+        return status;
+    }
+    if (literal)
+        rmq_timer_set(&resolve->timer, 0);
+    else
+        start_evdns(dns, resolve, address->port);
+    *out_resolve = resolve;
+    return RMQ_OK;
 }
 
 void rmq_resolve_cancel(rmq_resolve *resolve)

@@ -3,6 +3,7 @@
 #ifndef RMQ_DNS_H
 #define RMQ_DNS_H
 
+#include "address.h"
 #include "loop.h"
 
 #include <sys/socket.h>
@@ -28,7 +29,7 @@ RMQ_MUST_CHECK rmq_status rmq_dns_new(rmq_loop *loop, const char *resolv_conf, c
                                       rmq_dns **out_dns, rmq_error *err);
 /* Lookups that run are dropped without a callback. The loop has to turn once more afterwards. */
 void rmq_dns_free(rmq_dns *dns);
-RMQ_MUST_CHECK rmq_status rmq_dns_resolve(rmq_dns *dns, const char *host, uint16_t port,
+RMQ_MUST_CHECK rmq_status rmq_dns_resolve(rmq_dns *dns, const rmq_address *address,
                                           rmq_resolve_fn done, void *ctx, rmq_resolve **out_resolve,
                                           rmq_error *err);
 /* Drops a lookup; its callback is not called any more. Accepts NULL. */

@@ -38,7 +38,7 @@ static bool pause_before_retry(rmq_client *client, int64_t deadline_ns, int64_t 
         return false;
     rmq_error cancelled;
     if (rmq_client_pause(client, *pause_ms, &cancelled) != RMQ_OK) {
-        *status = cancelled.status;
+        *status = RMQ_CANCELLED;
         if (err != NULL)
             *err = cancelled;
         return false;

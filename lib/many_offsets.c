@@ -8,6 +8,7 @@
 #include "client_state.h"
 #include "lookup.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define ROUTE_MAX_AGE_MS 60000
@@ -89,6 +90,7 @@ static bool any_may_pass(const ask_round *round)
 
 static rmq_status run_rounds(ask_round *round, int64_t *out_offsets, rmq_error *err)
 {
+    assert(round->items != NULL);
     for (;;) {
         rmq_status status = find_masters(round);
         if (status != RMQ_OK)

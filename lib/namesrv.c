@@ -38,7 +38,7 @@ static bool pause_for_retry(rmq_client *client, int64_t deadline_ns, rmq_status 
         return false;
     if (rmq_client_pause(client, PAUSE_MS, &cancelled) == RMQ_OK)
         return true;
-    *status = cancelled.status;
+    *status = RMQ_CANCELLED;
     *err = cancelled;
     return false;
 }

@@ -4,6 +4,8 @@
  * sent" of a request that timed out a fact. */
 #include "output.h"
 
+#include <assert.h>
+
 struct rmq_write {
     rmq_write *next;
     rmq_write **back; /* the owner's pointer; NULL once tried */
@@ -110,6 +112,7 @@ void rmq_output_written(rmq_output *output, size_t len)
     output->queued_bytes -= len;
     while (len > 0) {
         rmq_write *write = output->first;
+        assert(write != NULL);
         size_t left = write->len - write->at;
         if (len < left) {
             write->at += len;

@@ -23,8 +23,10 @@ static void on_heartbeat_answer(void *ctx, const rmq_call_outcome *outcome)
     rmq_error error;
     if (outcome->status != RMQ_OK)
         return; /* the link layer tells of it */
-    if (rmq_answer_error(outcome->answer, "HEART_BEAT", "a broker", &error) != RMQ_OK)
+    bool refused = rmq_answer_error(outcome->answer, "HEART_BEAT", "a broker", &error) != RMQ_OK;
+    if (refused && !client->registration.refused)
         rmq_client_log(client, RMQ_LOG_WARN, "heartbeat", "%s", error.text);
+    client->registration.refused = refused;
 }
 
 static rmq_status encode_groups(const rmq_registration *registration, rmq_buf *out, rmq_error *err)
@@ -98,6 +100,7 @@ rmq_status rmq_registration_init(rmq_registration *registration, rmq_client *cli
 {
     registration->client = client;
     registration->groups = NULL;
+    registration->refused = false;
     return rmq_timer_init(&registration->timer, client->loop, on_timer, err);
 }
 

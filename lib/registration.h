@@ -18,6 +18,7 @@ typedef struct rmq_registration {
     rmq_client *client;
     rmq_producer_group *groups;
     rmq_timer timer;
+    bool refused; /* warned of; cleared by the next heartbeat that is accepted */
 } rmq_registration;
 
 RMQ_MUST_CHECK rmq_status rmq_registration_init(rmq_registration *registration, rmq_client *client,

@@ -92,19 +92,6 @@ START_TEST(one_good_name_server_is_enough)
 }
 END_TEST
 
-START_TEST(a_server_of_another_kind_is_found_out)
-{
-    rmq_error err;
-    fake_peer stuck;
-    fake_peer_open(&stuck);
-    rmq_client *client = client_make(stuck.address, NULL);
-    ck_status(rmq_client_connect(client, 100, &err), RMQ_TIMEOUT);
-    ck_assert_ptr_nonnull(strstr(err.text, stuck.address));
-    rmq_client_free(client);
-    fake_peer_close(&stuck);
-}
-END_TEST
-
 typedef struct waiting {
     pthread_t thread;
     rmq_client *client;
@@ -118,6 +105,37 @@ static void *connect_long(void *ctx)
     own->status = rmq_client_connect(own->client, 3600000, &own->error);
     return NULL;
 }
+
+START_TEST(a_server_that_hangs_up_is_an_io_failure)
+{
+    fake_peer peer;
+    waiting own = {.status = RMQ_OK};
+    fake_peer_open(&peer);
+    own.client = client_make(peer.address, NULL);
+    pthread_create(&own.thread, NULL, connect_long, &own);
+    int fd = fake_accept(&peer);
+    (void)fake_read_opaque(fd);
+    close(fd);
+    pthread_join(own.thread, NULL);
+    ck_assert_int_eq(own.status, RMQ_IO);
+    ck_assert_ptr_nonnull(strstr(own.error.text, "TLS"));
+    rmq_client_free(own.client);
+    fake_peer_close(&peer);
+}
+END_TEST
+
+START_TEST(a_server_of_another_kind_is_found_out)
+{
+    rmq_error err;
+    fake_peer stuck;
+    fake_peer_open(&stuck);
+    rmq_client *client = client_make(stuck.address, NULL);
+    ck_status(rmq_client_connect(client, 100, &err), RMQ_TIMEOUT);
+    ck_assert_ptr_nonnull(strstr(err.text, stuck.address));
+    rmq_client_free(client);
+    fake_peer_close(&stuck);
+}
+END_TEST
 
 START_TEST(cancel_ends_a_waiting_call_at_once)
 {
@@ -331,6 +349,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, two_clients_have_different_ids);
     tcase_add_test(tc, all_addresses_that_failed_are_named_with_the_reason);
     tcase_add_test(tc, one_good_name_server_is_enough);
+    tcase_add_test(tc, a_server_that_hangs_up_is_an_io_failure);
     tcase_add_test(tc, a_server_of_another_kind_is_found_out);
     tcase_add_test(tc, cancel_ends_a_waiting_call_at_once);
     tcase_add_test(tc, free_ends_threads_that_wait);

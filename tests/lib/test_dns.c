@@ -55,7 +55,9 @@ static void run_question(rmq_task *task)
     if (own->dns == NULL)
         ck_ok(rmq_dns_new(own->loop, own->resolv_conf, own->hosts, &own->dns, &err), &err);
     own->starting = true;
-    ck_ok(rmq_dns_resolve(own->dns, own->host, 77, on_resolved, own, &own->resolve, &err), &err);
+    rmq_address address = {.port = 77};
+    snprintf(address.host, sizeof(address.host), "%s", own->host);
+    ck_ok(rmq_dns_resolve(own->dns, &address, on_resolved, own, &own->resolve, &err), &err);
     own->starting = false;
 }
 
