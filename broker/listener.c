@@ -33,8 +33,10 @@ static rmq_status make_socket(const rmq_dev_listener *listener, int *out_fd, rmq
     if (inet_pton(AF_INET, listener->address, &address.sin_addr) != 1)
         return rmq_error_set(err, RMQ_INVAL, "%s is no IPv4 address", listener->address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return rmq_error_set_errno(err, errno, "no socket to listen on");
+    if (fd < 0) {
+        rmq_error_set_errno(err, errno, "no socket to listen on");
+        return RMQ_IO;
+    }
     int on = 1;
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
@@ -55,7 +57,7 @@ rmq_status rmq_dev_listener_bind(rmq_dev_listener *listener, const char *address
     rmq_status status = make_socket(listener, &listener->guard_fd, err);
     if (status != RMQ_OK)
         return status;
-    struct sockaddr_in bound;
+    struct sockaddr_in bound = {0};
     socklen_t len = sizeof(bound);
     if (getsockname(listener->guard_fd, (struct sockaddr *)&bound, &len) != 0)
         return rmq_error_set_errno(err, errno, "getsockname");

@@ -69,15 +69,20 @@ static rmq_status queues_reserve(rmq_dev_topic *topic, int32_t n_queues)
 static rmq_status topic_add(rmq_dev_store *store, const rmq_dev_topic_spec *spec,
                             rmq_dev_topic **out_topic, rmq_error *err)
 {
-    if (store->topics.count >= RMQ_DEV_MAX_TOPICS)
-        return rmq_error_set(err, RMQ_FULL, "%d topics are the most", RMQ_DEV_MAX_TOPICS);
+    if (store->topics.count >= RMQ_DEV_MAX_TOPICS) {
+        rmq_error_set(err, RMQ_FULL, "%d topics are the most", RMQ_DEV_MAX_TOPICS);
+        return RMQ_FULL;
+    }
     rmq_dev_topic *topic = rmq_calloc(1, sizeof(*topic));
-    if (topic == NULL)
-        return rmq_error_set(err, RMQ_NOMEM, "no memory for a topic");
+    if (topic == NULL) {
+        rmq_error_set(err, RMQ_NOMEM, "no memory for a topic");
+        return RMQ_NOMEM;
+    }
     topic->name = rmq_slice_dup(spec->name);
     if (topic->name == NULL || rmq_dev_map_add(&store->topics, spec->name, topic) != RMQ_OK) {
         topic_free(topic);
-        return rmq_error_set(err, RMQ_NOMEM, "no memory for a topic");
+        rmq_error_set(err, RMQ_NOMEM, "no memory for a topic");
+        return RMQ_NOMEM;
     }
     *out_topic = topic;
     return RMQ_OK;

@@ -4,6 +4,7 @@
  * by tests/broker/test_same_answers.c. */
 #include "old_answers.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "codes.h"
@@ -24,16 +25,17 @@ static const char *find(const char *text, size_t len, const char *part)
     return memmem(text, len, part, strlen(part));
 }
 
-/* Replaces the first `now` in `text`. */
-static void replace(char *text, size_t capacity, const char *now, const char *old)
+/* Replaces the first `now` in `text`; a text that would become too long stays as it is. */
+static void replace(char text[REMARK_MAX_BYTES], const char *now, const char *old)
 {
-    char *at = strstr(text, now);
-    size_t now_len = strlen(now);
-    size_t old_len = strlen(old);
-    if (at == NULL || strlen(text) - now_len + old_len >= capacity)
+    char changed[REMARK_MAX_BYTES];
+    const char *at = strstr(text, now);
+    if (at == NULL)
         return;
-    memmove(at + old_len, at + now_len, strlen(at + now_len) + 1);
-    memcpy(at, old, old_len);
+    int len = snprintf(changed, sizeof(changed), "%.*s%s%s", (int)(at - text), text, old,
+                       at + strlen(now));
+    if (len > 0 && len < (int)sizeof(changed))
+        snprintf(text, REMARK_MAX_BYTES, "%s", changed);
 }
 
 /* "The specified topic: NAME, contains ..." has no name in it there. */
@@ -58,7 +60,7 @@ void rmq_dev_answer_make_old(rmq_command *answer)
     memcpy(text, answer->remark.data, answer->remark.len);
     text[answer->remark.len] = '\0';
     for (size_t i = 0; i < sizeof(wordings) / sizeof(wordings[0]); i++)
-        replace(text, sizeof(text), wordings[i].now, wordings[i].old);
+        replace(text, wordings[i].now, wordings[i].old);
     drop_topic_name(text);
     rmq_command_set_remark(answer, text);
 }

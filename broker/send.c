@@ -54,14 +54,14 @@ void rmq_dev_send_answer_begin(rmq_command *answer, int32_t code)
 
 void rmq_dev_send_refuse(rmq_dev_request *request, int32_t code, const char *format, ...)
 {
-    char remark[1024];
+    rmq_error remark;
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(remark, sizeof(remark), format, arguments);
+    rmq_error_setv(&remark, RMQ_BROKER, format, arguments);
     va_end(arguments);
     rmq_command answer;
     rmq_dev_send_answer_begin(&answer, code);
-    rmq_command_set_remark(&answer, remark);
+    rmq_command_set_remark(&answer, remark.text);
     rmq_dev_answer_end(&request->reply, &answer);
 }
 

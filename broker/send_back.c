@@ -33,8 +33,10 @@ rmq_status rmq_dev_make_group_topic(rmq_devbroker *broker, const char *prefix, r
 {
     char name[RMQ_DEV_TOPIC_MAX_BYTES + 1];
     int len = snprintf(name, sizeof(name), "%s%.*s", prefix, (int)group.len, group.data);
-    if (len < 0 || len >= (int)sizeof(name))
-        return rmq_error_set(err, RMQ_INVAL, "the name of %s and the group is too long", prefix);
+    if (len < 0 || len >= (int)sizeof(name)) {
+        rmq_error_set(err, RMQ_INVAL, "the name of %s and the group is too long", prefix);
+        return RMQ_INVAL;
+    }
     *out_topic = rmq_dev_store_topic(&broker->store, rmq_slice_of(name));
     if (*out_topic != NULL)
         return RMQ_OK;

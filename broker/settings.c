@@ -3,7 +3,6 @@
 #include "settings.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -130,12 +129,12 @@ void rmq_dev_log(const rmq_dev_settings *settings, rmq_log_level level, const ch
 {
     if (settings->log == NULL || level > settings->log_level)
         return;
-    char line[512];
+    rmq_error line; /* it formats, and cuts what is too long */
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
+    rmq_error_setv(&line, RMQ_OK, format, arguments);
     va_end(arguments);
-    settings->log(settings->log_ctx, level, "devbroker", line);
+    settings->log(settings->log_ctx, level, "devbroker", line.text);
 }
 
 static int64_t clock_ms(clockid_t clock)
