@@ -152,7 +152,7 @@ static rmq_status write_properties(rmq_buf *out, const rmq_outgoing *message,
     if (status == RMQ_OK && out->failed != RMQ_OK)
         status = rmq_error_set(err, out->failed, "no room for the properties");
     if (status == RMQ_OK)
-        strcpy(out_key, from_user.unique_key != NULL ? from_user.unique_key : made);
+        snprintf(out_key, 64, "%s", from_user.unique_key != NULL ? from_user.unique_key : made);
     return status;
 }
 
@@ -253,7 +253,7 @@ static rmq_status write_member(rmq_letter *letter, const rmq_outgoing *first,
                                const rmq_outgoing *member, rmq_unique_id_source *ids,
                                rmq_error *err)
 {
-    char key[64];
+    char key[64] = "";
     rmq_status status = check_message(member, err);
     if (status == RMQ_OK)
         status = check_member(first, member, err);
@@ -266,7 +266,7 @@ static rmq_status write_member(rmq_letter *letter, const rmq_outgoing *first,
     rmq_slice properties = {(const char *)letter->properties.data, letter->properties.len};
     rmq_batch_member_encode(member->flag, member->body, properties, &letter->body);
     if (letter->unique_key[0] == '\0')
-        strcpy(letter->unique_key, key);
+        memcpy(letter->unique_key, key, sizeof(key));
     if (letter->body.failed == RMQ_FULL)
         return rmq_error_set(err, RMQ_INVAL, "a batch of more than %u bytes",
                              RMQ_MESSAGE_MAX_BYTES);

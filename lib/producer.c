@@ -78,9 +78,11 @@ void rmq_producer_ended(rmq_send *send, rmq_status status, const rmq_send_result
         rmq_call_cancel(send->call);
     rmq_route_question_drop(send->question);
 
+    bool awaited = send->awaited;
     pthread_mutex_lock(&producer->mutex);
     producer->in_flight -= send->n_messages;
     producer->in_flight_bytes -= send->n_bytes;
+    producer->unfinished -= awaited ? 1 : 0;
     pthread_cond_broadcast(&producer->cond);
     pthread_mutex_unlock(&producer->mutex);
 
@@ -93,6 +95,8 @@ void rmq_producer_ended(rmq_send *send, rmq_status status, const rmq_send_result
     void *ctx = send->ctx;
     rmq_send_free(send);
     done(status, result, err, ctx);
+    if (awaited)
+        return;
 
     pthread_mutex_lock(&producer->mutex);
     producer->unfinished--;
@@ -137,23 +141,36 @@ static rmq_status address_send(rmq_send *send, const rmq_outgoing *message, rmq_
     return RMQ_OK;
 }
 
-static rmq_status start(rmq_producer *producer, const rmq_outgoing *messages, size_t count,
-                        bool batch, rmq_send_fn done, void *ctx, rmq_error *err)
+/* What a send function was given. */
+typedef struct order {
+    const rmq_outgoing *messages;
+    size_t count;
+    bool batch;
+    bool awaited;
+    rmq_send_fn done;
+    void *ctx;
+} order;
+
+static rmq_status start(rmq_producer *producer, const order *given, rmq_error *err)
 {
     rmq_send *send = rmq_calloc(1, sizeof(*send));
     if (send == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "no memory for a send");
     send->producer = producer;
-    send->done = done;
-    send->ctx = ctx;
-    send->n_messages = count;
+    send->done = given->done;
+    send->ctx = given->ctx;
+    send->awaited = given->awaited;
+    send->n_messages = given->count;
     send->task.run = rmq_send_begin;
     rmq_letter_init(&send->letter);
-    rmq_status status =
-        batch ? rmq_letter_write_batch(&send->letter, messages, count, &producer->ids, err)
-              : rmq_letter_write(&send->letter, messages, &producer->ids, err);
+    rmq_status status;
+    if (given->batch)
+        status = rmq_letter_write_batch(&send->letter, given->messages, given->count,
+                                        &producer->ids, err);
+    else
+        status = rmq_letter_write(&send->letter, given->messages, &producer->ids, err);
     if (status == RMQ_OK)
-        status = address_send(send, messages, err);
+        status = address_send(send, given->messages, err);
     if (status == RMQ_OK)
         status = enter_window(producer, send, err);
     if (status != RMQ_OK) {
@@ -167,13 +184,16 @@ static rmq_status start(rmq_producer *producer, const rmq_outgoing *messages, si
 rmq_status rmq_producer_send_async(rmq_producer *producer, const rmq_outgoing *message,
                                    rmq_send_fn done, void *ctx, rmq_error *err)
 {
-    return start(producer, message, 1, false, done, ctx, err);
+    const order given = {.messages = message, .count = 1, .done = done, .ctx = ctx};
+    return start(producer, &given, err);
 }
 
 rmq_status rmq_producer_send_batch_async(rmq_producer *producer, const rmq_outgoing *messages,
                                          size_t count, rmq_send_fn done, void *ctx, rmq_error *err)
 {
-    return start(producer, messages, count, true, done, ctx, err);
+    const order given = {
+        .messages = messages, .count = count, .batch = true, .done = done, .ctx = ctx};
+    return start(producer, &given, err);
 }
 
 /* A caller that waits. */
@@ -197,7 +217,13 @@ static rmq_status send_and_wait(rmq_producer *producer, const rmq_outgoing *mess
     assert(!rmq_loop_is_current(rmq_client_loop(producer->client)));
     waiter self = {.out_result = out_result};
     rmq_future_init(&self.future);
-    rmq_status status = start(producer, messages, count, batch, wake_waiter, &self, err);
+    const order given = {.messages = messages,
+                         .count = count,
+                         .batch = batch,
+                         .awaited = true,
+                         .done = wake_waiter,
+                         .ctx = &self};
+    rmq_status status = start(producer, &given, err);
     if (status == RMQ_OK) {
         void *nothing;
         status = rmq_future_wait(&self.future, &nothing, err);

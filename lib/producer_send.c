@@ -106,8 +106,8 @@ static void stored(rmq_send *send, const rmq_command *command)
         id_len = 0;
     if (id_len > 0)
         memcpy(result.offset_message_id, id.data, id_len);
-    strcpy(result.broker_name, send->broker_name);
-    strcpy(result.unique_key, send->letter.unique_key);
+    memcpy(result.broker_name, send->broker_name, sizeof(result.broker_name));
+    memcpy(result.unique_key, send->letter.unique_key, sizeof(result.unique_key));
     rmq_producer_ended(send, RMQ_OK, &result, NULL);
 }
 
@@ -256,7 +256,7 @@ static void try_with(rmq_send *send, const struct rmq_route *route)
         return;
     }
     send->n_brokers = rmq_publish_brokers(route);
-    strcpy(send->broker_name, queue.broker_name);
+    snprintf(send->broker_name, sizeof(send->broker_name), "%s", queue.broker_name);
     start_call(send, queue.address, queue.queue_id);
 }
 

@@ -22,6 +22,7 @@ typedef struct rmq_send {
     rmq_producer *producer;
     rmq_send_fn done;
     void *ctx;
+    bool awaited; /* `done` only wakes a caller, who may flush at once */
     char *topic;
     rmq_letter letter;
     size_t n_messages;
