@@ -5,28 +5,6 @@
 
 #include "../../lib/pull_judge.h"
 
-/* Judges a made-up answer; offsets below -1 are left out. */
-static rmq_pull_verdict judge(int32_t code, const char *remark, int64_t asked, int64_t next,
-                              int64_t min, int64_t max, const char *body, rmq_error *err)
-{
-    rmq_answer answer = {NULL, {0}};
-    rmq_command_init(&answer.command, code);
-    if (remark != NULL)
-        rmq_command_set_remark(&answer.command, remark);
-    if (next >= -1)
-        rmq_command_set_int(&answer.command, "nextBeginOffset", next);
-    if (min >= -1)
-        rmq_command_set_int(&answer.command, "minOffset", min);
-    if (max >= -1)
-        rmq_command_set_int(&answer.command, "maxOffset", max);
-    rmq_command_set(&answer.command, "suggestWhichBrokerId", "1");
-    answer.command.body = rmq_slice_of(body);
-    rmq_pull_verdict verdict;
-    rmq_pull_judge(&answer, asked, "broker-a", &verdict, err);
-    rmq_command_deinit(&answer.command);
-    return verdict;
-}
-
 typedef struct judge_case {
     int32_t code;
     const char *remark;
@@ -38,7 +16,7 @@ typedef struct judge_case {
     bool ask_route;
 } judge_case;
 
-#define NO -2
+#define NO (-2) /* the answer has none */
 
 static const judge_case judge_cases[] = {
     {0, "FOUND", 5, 8, 0, 8, "records", RMQ_PULL_RECORDS, RMQ_OK, false, false},
@@ -76,12 +54,32 @@ static const judge_case judge_cases[] = {
     {4711, NULL, 5, NO, NO, NO, NULL, RMQ_PULL_DOUBTFUL, RMQ_BROKER, false, false},
 };
 
+/* Judges a made-up answer. */
+static rmq_pull_verdict judge(const judge_case *made, rmq_error *out_error)
+{
+    rmq_answer answer = {NULL, {0}};
+    rmq_command_init(&answer.command, made->code);
+    if (made->remark != NULL)
+        rmq_command_set_remark(&answer.command, made->remark);
+    if (made->next != NO)
+        rmq_command_set_int(&answer.command, "nextBeginOffset", made->next);
+    if (made->min != NO)
+        rmq_command_set_int(&answer.command, "minOffset", made->min);
+    if (made->max != NO)
+        rmq_command_set_int(&answer.command, "maxOffset", made->max);
+    rmq_command_set(&answer.command, "suggestWhichBrokerId", "1");
+    answer.command.body = rmq_slice_of(made->body);
+    rmq_pull_verdict verdict;
+    rmq_pull_judge(&answer, made->asked, "broker-a", &verdict, out_error);
+    rmq_command_deinit(&answer.command);
+    return verdict;
+}
+
 START_TEST(codes)
 {
     const judge_case *want = &judge_cases[_i];
     rmq_error err = {0};
-    rmq_pull_verdict got = judge(want->code, want->remark, want->asked, want->next, want->min,
-                                 want->max, want->body, &err);
+    rmq_pull_verdict got = judge(want, &err);
     ck_assert_msg(got.meaning == want->meaning, "case %d (code %d): meaning %d", _i, want->code,
                   got.meaning);
     ck_assert_msg(got.status == want->status, "case %d (code %d): %s", _i, want->code,

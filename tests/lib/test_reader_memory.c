@@ -42,8 +42,8 @@ static int read_all(rmq_reader *reader)
     int64_t position = 0;
     while (position < N_MESSAGES) {
         rmq_status status;
-        position += test_reader_expect(reader, position, position, N_MESSAGES - position, 100,
-                                       20000, &status);
+        position +=
+            test_reader_expect(reader, position, N_MESSAGES - position, 100, 20000, &status);
         if (status == RMQ_OK)
             continue;
         ck_assert_msg(status == RMQ_NOMEM, "%s at %lld", rmq_status_name(status),

@@ -163,8 +163,8 @@ void test_broker_fill(test_broker *broker, const rmq_queue *queue, int64_t first
     wait_readable(broker, queue, before + count);
 }
 
-int64_t test_reader_expect(rmq_reader *reader, int64_t first, int64_t first_offset, int64_t count,
-                           size_t max_len, int64_t timeout_ms, rmq_status *out_status)
+int64_t test_reader_expect(rmq_reader *reader, int64_t first, int64_t count, size_t max_len,
+                           int64_t timeout_ms, rmq_status *out_status)
 {
     rmq_error err = {0};
     static char body[TEST_MESSAGE_MAX_BYTES];
@@ -179,9 +179,8 @@ int64_t test_reader_expect(rmq_reader *reader, int64_t first, int64_t first_offs
         for (size_t i = 0; i < rmq_batch_count(batch); i++, n++) {
             const rmq_message *message = rmq_batch_at(batch, i);
             size_t len = test_message_body(first + n, max_len, body);
-            same = same && message->queue_offset == first_offset + n &&
-                   message->body_status == RMQ_OK && message->body.len == len &&
-                   memcmp(message->body.data, body, len) == 0;
+            same = same && message->queue_offset == first + n && message->body_status == RMQ_OK &&
+                   message->body.len == len && memcmp(message->body.data, body, len) == 0;
         }
         rmq_batch_unref(batch);
         ck_assert_msg(same, "what was read up to message %lld is not what was sent",

@@ -41,10 +41,10 @@ size_t test_message_body(int64_t index, size_t max_len, char *out);
 void test_broker_fill(test_broker *broker, const rmq_queue *queue, int64_t first, int64_t count,
                       size_t max_len);
 
-/* Reads up to `count` messages and checks that they are the numbered ones from `first` on, at
- * offsets from `first_offset` on. Returns how many came before `rmq_reader_next` gave *out_status
+/* Reads up to `count` messages and checks that they are the numbered ones from `first` on, each at
+ * the offset that is its number. Returns how many came before `rmq_reader_next` gave *out_status
  * (RMQ_OK: all came). */
-int64_t test_reader_expect(rmq_reader *reader, int64_t first, int64_t first_offset, int64_t count,
-                           size_t max_len, int64_t timeout_ms, rmq_status *out_status);
+int64_t test_reader_expect(rmq_reader *reader, int64_t first, int64_t count, size_t max_len,
+                           int64_t timeout_ms, rmq_status *out_status);
 
 #endif
