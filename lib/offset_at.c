@@ -21,6 +21,15 @@ typedef struct found {
     int64_t store_timestamp_ms;
 } found;
 
+/* What is asked: a time in a queue whose messages are in [start, end). */
+typedef struct question {
+    rmq_client *client;
+    const rmq_queue *queue;
+    int64_t timestamp_ms;
+    int64_t start;
+    int64_t end;
+} question;
+
 static rmq_status take_first(rmq_reader *reader, found *out_found, rmq_error *err)
 {
     *out_found = (found){.offset = -1};
@@ -45,18 +54,18 @@ static rmq_status take_first(rmq_reader *reader, found *out_found, rmq_error *er
 }
 
 /* The first message in [start, end). */
-static rmq_status look_at(rmq_client *client, const rmq_queue *queue, int64_t start, int64_t end,
-                          found *out_found, rmq_error *err)
+static rmq_status look_at(const question *asked, int64_t start, int64_t end, found *out_found,
+                          rmq_error *err)
 {
     rmq_reader_config config = RMQ_READER_CONFIG_INIT;
-    config.queue = *queue;
+    config.queue = *asked->queue;
     config.start_offset = start;
     config.end_offset = end;
     config.max_messages = 1;
     config.max_pulls = 1;
     config.hold_ms = 1000;
     rmq_reader *reader = NULL;
-    rmq_status status = rmq_reader_open(client, &config, &reader, err);
+    rmq_status status = rmq_reader_open(asked->client, &config, &reader, err);
     if (status == RMQ_OK)
         status = take_first(reader, out_found, err);
     rmq_reader_close(reader);
@@ -64,36 +73,34 @@ static rmq_status look_at(rmq_client *client, const rmq_queue *queue, int64_t st
 }
 
 /* Does the place agree with its neighbours? */
-static rmq_status check(rmq_client *client, const rmq_queue *queue, int64_t timestamp_ms,
-                        const int64_t bounds[2], int64_t offset, bool *out_right, rmq_error *err)
+static rmq_status check(const question *asked, int64_t offset, bool *out_right, rmq_error *err)
 {
     found seen = {.offset = -1};
     rmq_status status = RMQ_OK;
     bool right = true;
-    if (offset > bounds[0]) {
-        status = look_at(client, queue, offset - 1, offset, &seen, err);
-        right = seen.offset < 0 || seen.store_timestamp_ms < timestamp_ms;
+    if (offset > asked->start) {
+        status = look_at(asked, offset - 1, offset, &seen, err);
+        right = seen.offset < 0 || seen.store_timestamp_ms < asked->timestamp_ms;
     }
-    if (status == RMQ_OK && right && offset < bounds[1]) {
-        status = look_at(client, queue, offset, bounds[1], &seen, err);
-        right = seen.offset < 0 || seen.store_timestamp_ms >= timestamp_ms;
+    if (status == RMQ_OK && right && offset < asked->end) {
+        status = look_at(asked, offset, asked->end, &seen, err);
+        right = seen.offset < 0 || seen.store_timestamp_ms >= asked->timestamp_ms;
     }
     if (status == RMQ_OK)
         *out_right = right;
     return status;
 }
 
-static rmq_status search(rmq_client *client, const rmq_queue *queue, int64_t timestamp_ms,
-                         const int64_t bounds[2], int64_t *out_offset, rmq_error *err)
+static rmq_status search(const question *asked, int64_t *out_offset, rmq_error *err)
 {
-    int64_t low = bounds[0], high = bounds[1];
+    int64_t low = asked->start, high = asked->end;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
         found seen;
-        rmq_status status = look_at(client, queue, middle, high, &seen, err);
+        rmq_status status = look_at(asked, middle, high, &seen, err);
         if (status != RMQ_OK)
             return status;
-        if (seen.offset < 0 || seen.store_timestamp_ms >= timestamp_ms)
+        if (seen.offset < 0 || seen.store_timestamp_ms >= asked->timestamp_ms)
             high = middle;
         else
             low = seen.offset + 1;
@@ -105,19 +112,20 @@ static rmq_status search(rmq_client *client, const rmq_queue *queue, int64_t tim
 rmq_status rmq_queue_offset_at(rmq_client *client, const rmq_queue *queue, int64_t timestamp_ms,
                                int64_t *out_offset, rmq_error *err)
 {
-    int64_t offset = 0, bounds[2] = {0, 0};
+    question asked = {.client = client, .queue = queue, .timestamp_ms = timestamp_ms};
+    int64_t offset = 0;
     bool right = false;
     rmq_status status = rmq_offset_at_ask(client, queue, timestamp_ms, &offset, err);
     if (status == RMQ_OK)
-        status = rmq_queue_min_offset(client, queue, &bounds[0], err);
+        status = rmq_queue_min_offset(client, queue, &asked.start, err);
     if (status == RMQ_OK)
-        status = rmq_queue_max_offset(client, queue, &bounds[1], err);
+        status = rmq_queue_max_offset(client, queue, &asked.end, err);
     if (status != RMQ_OK)
         return status;
-    offset = offset < bounds[0] ? bounds[0] : offset > bounds[1] ? bounds[1] : offset;
-    status = check(client, queue, timestamp_ms, bounds, offset, &right, err);
+    offset = offset < asked.start ? asked.start : offset > asked.end ? asked.end : offset;
+    status = check(&asked, offset, &right, err);
     if (status == RMQ_OK && !right)
-        status = search(client, queue, timestamp_ms, bounds, &offset, err);
+        status = search(&asked, &offset, err);
     if (status == RMQ_OK)
         *out_offset = offset;
     return status;
