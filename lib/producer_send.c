@@ -251,8 +251,11 @@ static void try_with(rmq_send *send, const struct rmq_route *route)
     rmq_publish_queue queue;
     send->tries++;
     rmq_status status = rmq_publish_queue_choose(route, &wish, &queue, &err);
-    if (status != RMQ_OK || strlen(queue.broker_name) >= sizeof(send->broker_name)) {
-        try_failed(send, status != RMQ_OK ? status : RMQ_PROTO, true, true, &err);
+    if (status == RMQ_OK && strlen(queue.broker_name) >= sizeof(send->broker_name))
+        status = rmq_error_set(&err, RMQ_PROTO, "%s: its route has too long a broker's name",
+                               send->topic);
+    if (status != RMQ_OK) {
+        try_failed(send, status, true, true, &err);
         return;
     }
     send->n_brokers = rmq_publish_brokers(route);
