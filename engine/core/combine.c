@@ -13,6 +13,8 @@
  * partition share hash % n. User hashes are mixed first: a hash may be as weak as the key. */
 #include "combine.h"
 
+#include <assert.h>
+
 #include "context.h"
 #include "hash.h"
 #include "type.h"
@@ -32,6 +34,7 @@ static size_t limit_of(const mill_task *task)
     size_t n_tables = task->leaf->exchange != UINT32_MAX;
     for (uint32_t i = 0; i < task->leaf->n_steps; i++)
         n_tables += task->leaf->steps[i].kind == MILL_STEP_WRITE;
+    assert(n_tables > 0);
     size_t limit_bytes =
         mill_block_store_cap(context->blocks) / 4 / mill_context_workers(context) / n_tables;
     return limit_bytes < SMALLEST_LIMIT_BYTES ? SMALLEST_LIMIT_BYTES : limit_bytes;

@@ -14,6 +14,7 @@
  * do.
  *
  * The same function runs again, on the driver's thread, after a commit of unknown outcome. */
+#include <assert.h>
 #include <string.h>
 
 #include "../core/run.h"
@@ -339,11 +340,12 @@ static rmq_status begin_after(mill_streaming_context *stream, const survey *foun
     if (status == RMQ_OK)
         status =
             mill_checkpoint_get_state(stream->checkpoint, found->lowest, run, &stream->state, err);
-    if (status == RMQ_NOT_FOUND)
-        return rmq_error_set(err, RMQ_CORRUPT,
-                             "checkpoint %s lacks the state of batch %lld: put a whole copy of it "
-                             "back",
-                             stream->config.checkpoint, (long long)found->lowest);
+    if (status == RMQ_NOT_FOUND) {
+        rmq_error_set(err, RMQ_CORRUPT,
+                      "checkpoint %s lacks the state of batch %lld: put a whole copy of it back",
+                      stream->config.checkpoint, (long long)found->lowest);
+        return RMQ_CORRUPT;
+    }
     if (status == RMQ_OK && found->last_done < found->lowest)
         status = mill_checkpoint_put_done(stream->checkpoint, found->lowest, run, err);
     return status;
@@ -372,6 +374,7 @@ rmq_status mill_stream_recover(mill_streaming_context *stream, rmq_error *err)
     mill_state_free(found.adopted);
     if (status != RMQ_OK)
         return status;
+    assert(stream->state != NULL);
     stream->planned_until = found.last_plan;
     mill_context_log(stream->context, RMQ_LOG_INFO, "stream",
                      "%s: epoch %lld, going on after batch %lld", stream->config.name,

@@ -26,20 +26,17 @@ static size_t count_blocks(const mill_batch *batch)
     return count;
 }
 
-static rmq_status dump_blocks(const mill_batch *batch, dump *dumps, size_t *out_total,
-                              rmq_error *err)
+static rmq_status dump_blocks(const mill_batch *batch, dump *dumps, rmq_error *err)
 {
-    size_t at = 0, total = 0;
+    size_t at = 0;
     for (size_t i = 0; i < batch->stream->n_outputs; i++) {
         for (size_t b = 0; b < batch->outputs[i].n_blocks; b++, at++) {
             rmq_status status =
                 mill_block_dump(batch->outputs[i].blocks[b], &dumps[at].bytes, &dumps[at].len, err);
             if (status != RMQ_OK)
                 return status;
-            total += dumps[at].len;
         }
     }
-    *out_total = total;
     return RMQ_OK;
 }
 
@@ -70,9 +67,12 @@ static void write_head(const mill_batch *batch, const dump *dumps, rmq_json_writ
     rmq_json_newline(writer);
 }
 
-static rmq_status join(rmq_slice head, const dump *dumps, size_t n_dumps, size_t total,
-                       char **out_bytes, size_t *out_len, rmq_error *err)
+static rmq_status join(rmq_slice head, const dump *dumps, size_t n_dumps, char **out_bytes,
+                       size_t *out_len, rmq_error *err)
 {
+    size_t total = 0;
+    for (size_t i = 0; i < n_dumps; i++)
+        total += dumps[i].len;
     char *bytes = rmq_malloc(head.len + total + 1);
     if (bytes == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "out of memory for %zu bytes of staged output", total);
@@ -91,12 +91,15 @@ static rmq_status join(rmq_slice head, const dump *dumps, size_t n_dumps, size_t
 rmq_status mill_staged_encode(const mill_batch *batch, char **out_bytes, size_t *out_len,
                               rmq_error *err)
 {
-    size_t n_dumps = count_blocks(batch), total = 0;
+    size_t n_dumps = count_blocks(batch);
     rmq_json_writer writer;
     rmq_json_writer_init(&writer);
     dump *dumps = rmq_calloc(n_dumps + 1, sizeof(*dumps));
-    rmq_status status = dumps != NULL ? dump_blocks(batch, dumps, &total, err)
-                                      : rmq_error_set(err, RMQ_NOMEM, "out of memory");
+    if (dumps == NULL) {
+        rmq_json_writer_deinit(&writer);
+        return rmq_error_set(err, RMQ_NOMEM, "out of memory");
+    }
+    rmq_status status = dump_blocks(batch, dumps, err);
     if (status != RMQ_OK)
         goto out;
     write_head(batch, dumps, &writer);
@@ -105,9 +108,9 @@ rmq_status mill_staged_encode(const mill_batch *batch, char **out_bytes, size_t 
     if (status != RMQ_OK)
         rmq_error_set(err, status, "out of memory for staged output");
     else
-        status = join(head, dumps, n_dumps, total, out_bytes, out_len, err);
+        status = join(head, dumps, n_dumps, out_bytes, out_len, err);
 out:
-    for (size_t i = 0; dumps != NULL && i < n_dumps; i++)
+    for (size_t i = 0; i < n_dumps; i++)
         rmq_free(dumps[i].bytes);
     rmq_free(dumps);
     rmq_json_writer_deinit(&writer);

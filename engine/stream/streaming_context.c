@@ -72,7 +72,7 @@ rmq_status mill_streaming_context_new(mill_context *context, const mill_streamin
     if (context == NULL || out_stream == NULL)
         return rmq_error_set(err, RMQ_INVAL,
                              "streaming context: context and out_stream are needed");
-    mill_streaming_config copy;
+    mill_streaming_config copy = {0};
     rmq_status status = copy_config(config, &copy, err);
     if (status != RMQ_OK)
         return status;
