@@ -67,6 +67,7 @@ static int run(const mill_args *args)
     config.namesrv_port = (uint16_t)port;
     config.broker_port = (uint16_t)broker_port;
     config.directory = mill_args_get(args, "directory");
+    config.no_auto_create_topic = mill_args_flag(args, "no-auto-create");
     config.log = mill_log_line;
     config.log_level = mill_log_level();
     rmq_status status = rmq_devbroker_new(&config, &broker, &err);
@@ -94,6 +95,7 @@ static const mill_option options[] = {
     {"listen", "ADDRESS", "where to listen (default 127.0.0.1)", false, false},
     {"directory", "DIR", "keep messages and offsets here (default: in memory only)", false, false},
     {"topic", "TOPIC[:QUEUES]", "create this topic; may be repeated", true, false},
+    {"no-auto-create", NULL, "refuse messages to topics that don't exist", false, false},
     {"fault", "RULE", "such as code=11,topic=T,skip=2,times=1,action=cut,bytes=20; may be repeated",
      true, false},
     {NULL, NULL, NULL, false, false},
@@ -102,9 +104,10 @@ static const mill_option options[] = {
 const mill_command mill_command_broker = {
     "broker",
     "Runs the development broker: name server and broker in one process.",
-    "For development and tests; not a production broker. Fault actions: delay, drop, ignore, cut, "
-    "close, repeat, reorder,\n"
-    "corrupt, code, restart, stall.",
+    "For development and tests; not a production broker.\n"
+    "A fault rule is KEY=VALUE,... of: action (delay, drop, ignore, cut, close, repeat, reorder, "
+    "corrupt, code, restart,\n"
+    "stall); which requests: code, topic, skip, times, percent, seed; how: ms, bytes, bit, answer.",
     NULL,
     options,
     false,

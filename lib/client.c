@@ -325,7 +325,8 @@ static void add_cure(const rmq_client *client, rmq_error *all)
     if (all->status == RMQ_TLS || all->status == RMQ_AUTH || all->status == RMQ_CANCELLED ||
         all->status == RMQ_NOMEM)
         return;
-    bool may_want_tls = all->status == RMQ_CLOSED && !client->settings.config.tls;
+    bool may_want_tls =
+        (all->status == RMQ_CLOSED || all->os_errno == ECONNRESET) && !client->settings.config.tls;
     append_text(all, may_want_tls ? "; is a name server there (namesrv, --namesrv), and without "
                                     "TLS (tls, --tls)?"
                                   : "; is a name server there (namesrv, --namesrv)?");

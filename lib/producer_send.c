@@ -276,7 +276,9 @@ static void default_route_known(void *ctx, rmq_status status, const struct rmq_r
     rmq_error told;
     if (status == RMQ_NOT_FOUND) {
         rmq_error_set(&told, RMQ_NOT_FOUND,
-                      "there is no topic %s, and no broker lets a send create it", send->topic);
+                      "topic \"%s\" does not exist, and no broker lets a send create it; check its "
+                      "name, or create it",
+                      send->topic);
         err = &told;
     }
     send->tries++;

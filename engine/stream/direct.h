@@ -14,6 +14,7 @@ typedef struct mill_direct_broker {
     char *name;
     int64_t away_until_ns; /* 0: it answers */
     int64_t wait_ms;
+    rmq_status answer; /* while it is away: what it gave last */
 } mill_direct_broker;
 
 typedef struct mill_direct {

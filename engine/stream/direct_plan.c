@@ -57,10 +57,17 @@ static bool is_away(const mill_direct *direct, const char *name)
     return false;
 }
 
+static void tell_away(const mill_direct *direct, const mill_direct_broker *broker)
+{
+    mill_context_log(mill_stream_engine(direct->stream), RMQ_LOG_WARN, "direct",
+                     "%s: broker %s doesn't answer (%s): its queues wait, the others go on",
+                     direct->name, broker->name, rmq_status_name(broker->answer));
+}
+
 /* Takes note of an answer, or of none; `err` holds what the asking said, if it failed. Errors: what
  * can't get better by waiting. */
-static rmq_status note_answer(mill_direct *direct, const rmq_queue *queue, rmq_status answer,
-                              rmq_error *err)
+static rmq_status note_quietly(mill_direct *direct, const rmq_queue *queue, rmq_status answer,
+                               bool *out_went_away, rmq_error *err)
 {
     if (answer == RMQ_NOMEM || answer == RMQ_CANCELLED || answer == RMQ_AUTH) {
         rmq_error_wrap(err, "queue %s/%s/%d", queue->topic, queue->broker_name, queue->queue_id);
@@ -80,15 +87,23 @@ static rmq_status note_answer(mill_direct *direct, const rmq_queue *queue, rmq_s
         broker->away_until_ns = broker->wait_ms = 0;
         return RMQ_OK;
     }
-    if (broker->wait_ms == 0)
-        mill_context_log(context, RMQ_LOG_WARN, "direct",
-                         "%s: broker %s doesn't answer (%s): its queues wait, the others go on",
-                         direct->name, broker->name, rmq_status_name(answer));
+    *out_went_away = broker->wait_ms == 0;
+    broker->answer = answer;
     broker->wait_ms = broker->wait_ms == 0 ? AWAY_FIRST_MS : broker->wait_ms * 2;
     if (broker->wait_ms > AWAY_MAX_MS)
         broker->wait_ms = AWAY_MAX_MS;
     broker->away_until_ns = now_ns + broker->wait_ms * 1000000;
     return RMQ_OK;
+}
+
+static rmq_status note_answer(mill_direct *direct, const rmq_queue *queue, rmq_status answer,
+                              rmq_error *err)
+{
+    bool went_away = false;
+    rmq_status status = note_quietly(direct, queue, answer, &went_away, err);
+    if (status == RMQ_OK && went_away)
+        tell_away(direct, broker_of(direct, queue->broker_name, err));
+    return status;
 }
 
 /* ---- where queues begin ---- */
@@ -154,12 +169,17 @@ rmq_status mill_direct_start(void *self, mill_positions *positions, rmq_error *e
             status = mill_positions_add(positions, &queue, offset, err);
         else
             trouble = answer;
+        bool went_away = false;
         if (status == RMQ_OK)
-            status = note_answer(direct, &queue, answer, err);
+            status = note_quietly(direct, &queue, answer, &went_away, err);
     }
     /* Not one queue could be asked: better to say so than to begin elsewhere later. */
     if (status == RMQ_OK && positions->count == 0 && trouble != RMQ_OK)
         return trouble;
+    for (size_t i = 0; status == RMQ_OK && i < direct->n_brokers; i++) {
+        if (direct->brokers[i].wait_ms > 0)
+            tell_away(direct, &direct->brokers[i]);
+    }
     return status;
 }
 
