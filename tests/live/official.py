@@ -180,6 +180,7 @@ def prepare(state, settings):
     with open(os.path.join(HERE, "broker.conf")) as common:
         text = common.read()
     text += "brokerIP1=127.0.0.1\nnamesrvAddr=127.0.0.1:%d\nlistenPort=%d\n" % (state["namesrv_port"], state["broker_port"])
+    text += "haListenPort=%d\n" % (state["broker_port"] + 1)
     text += "storePathRootDir=%s/store\nstorePathCommitLog=%s/store/commitlog\n" % (directory, directory)
     if state["mode"] == "acl":
         if state["version"].startswith("4."):
