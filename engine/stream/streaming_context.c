@@ -31,7 +31,7 @@ static rmq_status copy_config(const mill_streaming_config *given, mill_streaming
 {
     if (given == NULL)
         return rmq_error_set(err, RMQ_INVAL, "streaming config: name and checkpoint are needed");
-    mill_streaming_config copy;
+    mill_streaming_config copy = {0};
     rmq_status status =
         mill_versioned_copy(given, "mill_streaming_config", &copy, sizeof(copy), err);
     if (status != RMQ_OK)
@@ -49,13 +49,14 @@ static rmq_status copy_config(const mill_streaming_config *given, mill_streaming
         copy.batch_interval_ms = DEFAULT_INTERVAL_MS;
     if (copy.min_batches_to_retain == 0)
         copy.min_batches_to_retain = DEFAULT_RETAINED;
-    copy.name = rmq_strdup(copy.name);
-    copy.checkpoint = rmq_strdup(copy.checkpoint);
-    if (copy.name == NULL || copy.checkpoint == NULL) {
-        rmq_free((char *)(uintptr_t)copy.name);
-        rmq_free((char *)(uintptr_t)copy.checkpoint);
+    char *name = rmq_strdup(copy.name), *checkpoint = rmq_strdup(copy.checkpoint);
+    if (name == NULL || checkpoint == NULL) {
+        rmq_free(name);
+        rmq_free(checkpoint);
         return rmq_error_set(err, RMQ_NOMEM, "out of memory for a streaming context");
     }
+    copy.name = name;
+    copy.checkpoint = checkpoint;
     *out_copy = copy;
     return RMQ_OK;
 }

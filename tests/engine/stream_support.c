@@ -1,7 +1,9 @@
 /* A source and a sink that do what the test says. */
 #include "stream_support.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -201,7 +203,7 @@ int fake_table_calls(const fake_table *table, const char *step)
 void fake_table_set_last(fake_table *table, int64_t batch_id, const char *run)
 {
     table->last = batch_id;
-    strcpy(table->run, run);
+    snprintf(table->run, sizeof(table->run), "%s", run);
 }
 
 int64_t fake_table_last(const fake_table *table, char out_run[MILL_RUN_NAME_BYTES])
@@ -255,7 +257,7 @@ static rmq_status sink_open(void *self, const mill_sink_owner *owner, mill_sink_
     else if (!other && owner->epoch < table->epoch)
         status = rmq_error_set(err, RMQ_FENCED, "epoch %lld is newer", (long long)table->epoch);
     if (status == RMQ_OK) {
-        strcpy(table->stream_id, owner->stream_id);
+        snprintf(table->stream_id, sizeof(table->stream_id), "%s", owner->stream_id);
         table->epoch = owner->epoch;
         position->batch_id = table->last;
         memcpy(position->run, table->run, sizeof(table->run));
@@ -276,7 +278,7 @@ static rmq_status sink_begin(void *self, const mill_sink_batch *batch, rmq_error
     run->rows.count = 0;
     run->epoch = batch->epoch;
     run->batch_id = batch->batch_id;
-    strcpy(run->run, batch->run);
+    snprintf(run->run, sizeof(run->run), "%s", batch->run);
     return RMQ_OK;
 }
 
@@ -456,4 +458,17 @@ void check_once(const fake_table *table, const fake_topic *topic)
     }
     ck_assert_uint_eq(rows.count, at);
     free(rows.values);
+}
+
+int count_files(const char *dir, const char *kind)
+{
+    char path[512];
+    snprintf(path, sizeof(path), "%s/%s", dir, kind);
+    DIR *found = opendir(path);
+    int count = 0;
+    for (struct dirent *entry; found != NULL && (entry = readdir(found)) != NULL;)
+        count += entry->d_name[0] != '.';
+    if (found != NULL)
+        closedir(found);
+    return count;
 }

@@ -100,4 +100,7 @@ rmq_status job_run(const fake_job *job, rmq_error *err);
 /* Fails the test unless `table` has each record of the topic below its ends exactly once. */
 void check_once(const fake_table *table, const fake_topic *topic);
 
+/* How many files of a kind ("plan") the checkpoint in `dir` has. */
+int count_files(const char *dir, const char *kind);
+
 #endif

@@ -1,14 +1,11 @@
 /* The batch driver over a source and sinks that do what the test says: batches, triggers, stops,
  * restarts, and what it does when a step fails. */
-#include "../support/fault_alloc.h"
 #include "stream_support.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static char *dir;
 static fake_topic topic;
@@ -66,19 +63,6 @@ static fake_job one_sink(told *progress)
                       .on_progress_ctx = progress};
 }
 
-static int count_files(const char *kind)
-{
-    char path[512];
-    snprintf(path, sizeof(path), "%s/%s", dir, kind);
-    DIR *found = opendir(path);
-    int count = 0;
-    for (struct dirent *entry; found != NULL && (entry = readdir(found)) != NULL;)
-        count += entry->d_name[0] != '.';
-    if (found != NULL)
-        closedir(found);
-    return count;
-}
-
 static void nap(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -105,11 +89,11 @@ START_TEST(reads_all_in_batches)
     char run[MILL_RUN_NAME_BYTES];
     ck_assert_int_eq(fake_table_last(table, run), 3);
     ck_assert_int_eq(strncmp(run, "e1-", 3), 0);
-    ck_assert_int_eq(count_files("plan"), 3);
-    ck_assert_int_eq(count_files("done"), 3);
-    ck_assert_int_eq(count_files("state"), 4);
-    ck_assert_int_eq(count_files("out"), 0);
-    ck_assert_int_eq(count_files("commit"), 0);
+    ck_assert_int_eq(count_files(dir, "plan"), 3);
+    ck_assert_int_eq(count_files(dir, "done"), 3);
+    ck_assert_int_eq(count_files(dir, "state"), 4);
+    ck_assert_int_eq(count_files(dir, "out"), 0);
+    ck_assert_int_eq(count_files(dir, "commit"), 0);
 }
 END_TEST
 
@@ -137,7 +121,7 @@ START_TEST(nothing_to_do)
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
     ck_ok(job_run(&job, &err), &err);
-    ck_assert_int_eq(count_files("plan"), 0);
+    ck_assert_int_eq(count_files(dir, "plan"), 0);
     ck_assert_int_eq(fake_table_calls(table, "begin"), 0);
     fill(1);
     ck_ok(job_run(&job, &err), &err);
@@ -329,9 +313,9 @@ START_TEST(goes_on_after_a_failure)
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
     check_once(table, &topic);
-    ck_assert_int_eq(count_files("epoch"), failures[_i].n_epochs);
+    ck_assert_int_eq(count_files(dir, "epoch"), failures[_i].n_epochs);
     ck_assert_int_eq(fake_table_calls(table, "open"), failures[_i].n_epochs);
-    ck_assert_int_eq(count_files("plan"), 3);
+    ck_assert_int_eq(count_files(dir, "plan"), 3);
     ck_assert_int_eq(fake_table_calls(table, "abort"), failures[_i].failure == FAKE_RETRY);
 }
 END_TEST
@@ -353,7 +337,7 @@ START_TEST(goes_on_after_a_failure_with_two_sinks)
     ck_assert_int_eq(fake_table_last(table, run), 3);
     ck_assert_int_eq(fake_table_last(second, other), 3);
     ck_assert_str_eq(run, other);
-    ck_assert_int_eq(count_files("commit"), 3);
+    ck_assert_int_eq(count_files(dir, "commit"), 3);
     /* Each batch was read once: a sink that fails gets the staged output again. */
     ck_assert_int_eq(topic.reads, 9);
 }
@@ -572,8 +556,8 @@ START_TEST(plain_sink_at_least_once)
     fill(8);
     ck_ok(job_run(&job, &err), &err);
     check_once(table, &topic);
-    ck_assert_int_eq(count_files("commit"), 4);
-    ck_assert_int_eq(count_files("out"), 4);
+    ck_assert_int_eq(count_files(dir, "commit"), 4);
+    ck_assert_int_eq(count_files(dir, "out"), 4);
 }
 END_TEST
 
@@ -610,267 +594,19 @@ START_TEST(lost_data_is_skipped_and_counted)
     topic.min[2] = 12; /* the whole of the next range */
     fake_table_fail(table, "commit", 1, FAKE_FAIL);
     ck_status(job_run(&job, &err), RMQ_SINK);
-    int n_losses = count_files("loss");
+    int n_losses = count_files(dir, "loss");
     ck_assert_int_ge(n_losses, 1);
     /* More is gone when it runs again. With one sink nothing of the first run was kept, so it has
      * to leave out more; with two its output was decided on, and is given to the sinks as it is. */
     topic.min[1] = 9;
     ck_ok(job_run(&job, &err), &err);
-    ck_assert_int_eq(count_files("loss"), n_losses + (_i == 0 ? 1 : 0));
+    ck_assert_int_eq(count_files(dir, "loss"), n_losses + (_i == 0 ? 1 : 0));
     size_t expected = 20 + (size_t)(20 - (_i == 0 ? 9 : 8)) + 5 + (20 - 12) + 5;
     ck_assert_uint_eq(fake_table_rows(table).count, expected);
     if (_i == 1)
         ck_assert_uint_eq(fake_table_rows(second).count, expected);
 }
 END_TEST
-
-/* ---- starting ---- */
-
-START_TEST(bad_calls)
-{
-    rmq_error err = {0};
-    fake_job job = one_sink(NULL);
-    job.tables[0] = NULL;
-    running built = job_build(&job);
-    ck_status(mill_streaming_await(built.stream, 0, &err), RMQ_INVAL);
-    ck_status(mill_streaming_start(built.stream, &err), RMQ_INVAL);
-    ck_assert_ptr_nonnull(strstr(err.text, "no output"));
-    ck_status(mill_streaming_start(built.stream, &err), RMQ_INVAL);
-    ck_status(mill_streaming_await(built.stream, 0, &err), RMQ_INVAL);
-    mill_dataset *plain = numbers(built.context, 3, 1);
-    mill_sink *sink = fake_sink(table);
-    ck_status(mill_write_to(plain, sink, 0, &err), RMQ_INVAL);
-    ck_assert_ptr_null(mill_map(NULL, mill_type_int64(), add_noise, NULL, &err));
-    err = (rmq_error){.status = RMQ_NOMEM};
-    ck_status(mill_write_to(NULL, sink, 0, &err), RMQ_NOMEM);
-    mill_sink_free(sink);
-    job_free(&built);
-    mill_streaming_context_free(NULL);
-    mill_streaming_config config = MILL_STREAMING_CONFIG_INIT;
-    mill_context *context = context_make(1, 0);
-    mill_streaming_context *stream = NULL;
-    ck_status(mill_streaming_context_new(context, &config, &stream, &err), RMQ_INVAL);
-    config.name = "x";
-    ck_status(mill_streaming_context_new(context, &config, &stream, &err), RMQ_INVAL);
-    ck_assert_ptr_nonnull(strstr(err.text, "checkpoint"));
-    mill_context_free(context);
-}
-END_TEST
-
-START_TEST(checkpoint_of_another_job)
-{
-    fill(3);
-    fake_job job = one_sink(NULL);
-    rmq_error err = {0};
-    ck_ok(job_run(&job, &err), &err);
-    job.name = "another";
-    ck_status(job_run(&job, &err), RMQ_INVAL);
-    ck_assert_ptr_nonnull(strstr(err.text, "another"));
-    job.name = NULL;
-    job.tables[1] = second;
-    ck_status(job_run(&job, &err), RMQ_INVAL);
-    ck_assert_ptr_nonnull(strstr(err.text, "belongs to another job"));
-}
-END_TEST
-
-static void remove_files(const char *kind)
-{
-    char path[1024];
-    snprintf(path, sizeof(path), "rm -rf '%s/%s'", dir, kind);
-    ck_assert_int_eq(system(path), 0);
-}
-
-START_TEST(sink_and_checkpoint_disagree)
-{
-    fill(30);
-    topic.max_per_queue = 2;
-    fake_job job = one_sink(NULL);
-    job.retain = 5;
-    rmq_error err = {0};
-    ck_ok(job_run(&job, &err), &err);
-    ck_assert_int_eq(count_files("plan"), 5);
-    ck_assert_int_eq(count_files("done"), 5);
-    char run[MILL_RUN_NAME_BYTES];
-    ck_assert_int_eq(fake_table_last(table, run), 15);
-    fake_table_set_last(table, 16, run);
-    ck_status(job_run(&job, &err), RMQ_CORRUPT);
-    ck_assert_msg(strstr(err.text, "has batch 16, checkpoint") != NULL, "%s", err.text);
-    fake_table_set_last(table, 9, run);
-    ck_status(job_run(&job, &err), RMQ_CORRUPT);
-    ck_assert_msg(strstr(err.text, "forgotten all up to 10") != NULL, "%s", err.text);
-    fake_table_set_last(table, 0, "");
-    ck_status(job_run(&job, &err), RMQ_CORRUPT);
-    fake_table_set_last(table, 15, "e9-0123");
-    ck_status(job_run(&job, &err), RMQ_CORRUPT);
-    ck_assert_msg(strstr(err.text, "run e9-0123 of batch 15") != NULL, "%s", err.text);
-    fake_table_set_last(table, 15, run);
-    ck_ok(job_run(&job, &err), &err);
-    check_once(table, &topic);
-}
-END_TEST
-
-/* An older copy of the database: the batches that it lacks are run again from their plans. */
-START_TEST(older_database_catches_up)
-{
-    fill(10);
-    topic.max_per_queue = 2;
-    fake_job job = one_sink(NULL);
-    job.trigger = MILL_TRIGGER_ONCE;
-    rmq_error err = {0};
-    ck_ok(job_run(&job, &err), &err);
-    ck_ok(job_run(&job, &err), &err);
-    char run[MILL_RUN_NAME_BYTES];
-    ck_assert_int_eq(fake_table_last(table, run), 2);
-    job.trigger = MILL_TRIGGER_AVAILABLE_NOW;
-    ck_ok(job_run(&job, &err), &err);
-    fake_table_set_last(table, 2, run);
-    size_t before = fake_table_rows(table).count;
-    ck_ok(job_run(&job, &err), &err);
-    ck_assert_uint_eq(fake_table_rows(table).count, before + 18);
-    ck_assert_int_eq(fake_table_last(table, run), 5);
-}
-END_TEST
-
-START_TEST(state_is_missing)
-{
-    fill(10);
-    fake_job job = one_sink(NULL);
-    rmq_error err = {0};
-    ck_ok(job_run(&job, &err), &err);
-    remove_files("state");
-    ck_status(job_run(&job, &err), RMQ_CORRUPT);
-    ck_assert_ptr_nonnull(strstr(err.text, "lacks"));
-}
-END_TEST
-
-START_TEST(sink_of_another_checkpoint)
-{
-    fill(10);
-    fake_job job = one_sink(NULL);
-    rmq_error err = {0};
-    ck_ok(job_run(&job, &err), &err);
-    temp_dir_remove(dir);
-    dir = temp_dir_make();
-    job.dir = dir;
-    ck_status(job_run(&job, &err), RMQ_EXISTS);
-    ck_status(job_run(&job, &err), RMQ_EXISTS);
-    ck_assert_uint_eq(fake_table_rows(table).count, 30);
-}
-END_TEST
-
-/* ---- adopting ---- */
-
-static mill_memory_table *memory;
-
-static rmq_status run_into_memory(const char *checkpoint, bool adopt, rmq_error *err)
-{
-    fake_job job = {.dir = checkpoint,
-                    .trigger = MILL_TRIGGER_AVAILABLE_NOW,
-                    .topic = &topic,
-                    .adopt = adopt,
-                    .retain = 2};
-    must(mill_memory_sink_new(memory, &job.sinks[0], err), err);
-    return job_run(&job, err);
-}
-
-static uint64_t rows_in_memory(void)
-{
-    mill_rows *rows = NULL;
-    rmq_error err = {0};
-    must(mill_memory_table_rows(memory, &rows, &err), &err);
-    uint64_t count = mill_rows_count(rows);
-    mill_rows_free(rows);
-    return count;
-}
-
-/* The checkpoint is gone, the sink is not: with adopt_sink a new one goes on at its offsets. */
-START_TEST(adopts_the_sink_of_another_checkpoint)
-{
-    fill(10);
-    topic.max_per_queue = 2;
-    rmq_error err = {0};
-    must(mill_memory_table_new(mill_type_int64(), &memory, &err), &err);
-    must(run_into_memory(dir, false, &err), &err);
-    ck_assert_uint_eq(rows_in_memory(), 30);
-    char *fresh = temp_dir_make(), command[1024];
-    ck_status(run_into_memory(fresh, false, &err), RMQ_EXISTS);
-    must(run_into_memory(fresh, true, &err), &err);
-    ck_assert_uint_eq(rows_in_memory(), 30);
-    fill(14);
-    must(run_into_memory(fresh, _i == 1, &err), &err);
-    ck_assert_uint_eq(rows_in_memory(), 42);
-    /* The old checkpoint has lost the sink to the new one. */
-    ck_status(run_into_memory(dir, false, &err), RMQ_EXISTS);
-    /* It died after the sink was adopted and before the new checkpoint knew of it. */
-    snprintf(command, sizeof(command), "cd '%s' && rm -rf state done plan floor", fresh);
-    ck_assert_int_eq(system(command), 0);
-    ck_status(run_into_memory(fresh, false, &err), RMQ_CORRUPT);
-    ck_assert_msg(strstr(err.text, "--adopt-sink") != NULL, "%s", err.text);
-    must(run_into_memory(fresh, true, &err), &err);
-    fill(15);
-    must(run_into_memory(fresh, false, &err), &err);
-    ck_assert_uint_eq(rows_in_memory(), 45);
-    temp_dir_remove(fresh);
-    mill_memory_table_free(memory);
-}
-END_TEST
-
-/* ---- memory runs out ---- */
-
-/* Every allocation of a job fails once: the job ends with NOMEM or gets over it, leaks nothing, and
- * the next one goes on. */
-START_TEST(memory_runs_out)
-{
-    bool two = _i == 1;
-    fill(4);
-    topic.max_per_queue = 2;
-    int n_failed = 0;
-    for (int64_t nth = 0;; nth += nth < 100 ? 1 : 7) {
-        char *place = temp_dir_make();
-        fake_table *a = fake_table_new(), *b = fake_table_new();
-        fake_job job = {.dir = place,
-                        .trigger = MILL_TRIGGER_AVAILABLE_NOW,
-                        .topic = &topic,
-                        .tables = {a, two ? b : NULL}};
-        running built = job_build(&job);
-        fault_alloc_rearm(nth);
-        rmq_error err = {0};
-        rmq_status status = mill_streaming_start(built.stream, &err);
-        if (status == RMQ_OK)
-            status = mill_streaming_await(built.stream, 30000, &err);
-        job_free(&built);
-        bool reached = fault_alloc_failed() > 0;
-        fault_alloc_rearm(-1);
-        if (status != RMQ_OK && status != RMQ_NOMEM)
-            ck_abort_msg("allocation %d: %s: %s", (int)nth, rmq_status_name(status), err.text);
-        n_failed += status == RMQ_NOMEM;
-        must(job_run(&job, &err), &err);
-        check_once(a, &topic);
-        if (two)
-            check_once(b, &topic);
-        if (fault_alloc_live() != 0)
-            ck_abort_msg("allocation %d: %d leaked", (int)nth, (int)fault_alloc_live());
-        fake_table_free(a);
-        fake_table_free(b);
-        temp_dir_remove(place);
-        if (!reached)
-            break;
-    }
-    ck_assert_int_ge(n_failed, 100);
-}
-END_TEST
-
-static void setup_faults(void)
-{
-    fault_alloc_fail(-1);
-    setup();
-}
-
-static void teardown_faults(void)
-{
-    teardown();
-    fault_alloc_off();
-}
 
 Suite *test_suite(void)
 {
@@ -902,18 +638,6 @@ Suite *test_suite(void)
     tcase_add_test(tc, plain_sink_at_least_once);
     tcase_add_test(tc, lost_data_fails);
     tcase_add_loop_test(tc, lost_data_is_skipped_and_counted, 0, 2);
-    tcase_add_test(tc, bad_calls);
-    tcase_add_test(tc, checkpoint_of_another_job);
-    tcase_add_test(tc, sink_and_checkpoint_disagree);
-    tcase_add_test(tc, older_database_catches_up);
-    tcase_add_test(tc, state_is_missing);
-    tcase_add_test(tc, sink_of_another_checkpoint);
-    tcase_add_loop_test(tc, adopts_the_sink_of_another_checkpoint, 0, 2);
     suite_add_tcase(suite, tc);
-    TCase *faults = tcase_create("memory");
-    tcase_set_timeout(faults, 120);
-    tcase_add_checked_fixture(faults, setup_faults, teardown_faults);
-    tcase_add_loop_test(faults, memory_runs_out, 0, 2);
-    suite_add_tcase(suite, faults);
     return suite;
 }
