@@ -143,9 +143,11 @@ static rmq_status take_namesrvs(rmq_settings *settings, rmq_error *err)
 {
     rmq_address *addresses = NULL;
     size_t count = 0;
-    const char *text = settings->config.namesrv;
-    rmq_status status =
-        rmq_address_list_parse(text != NULL ? text : "127.0.0.1:9876", &addresses, &count, err);
+    if (settings->config.namesrv == NULL)
+        settings->config.namesrv = rmq_strdup("127.0.0.1:9876");
+    if (settings->config.namesrv == NULL)
+        return rmq_error_set(err, RMQ_NOMEM, "no memory for namesrv");
+    rmq_status status = rmq_address_list_parse(settings->config.namesrv, &addresses, &count, err);
     if (status != RMQ_OK) {
         rmq_error_wrap(err, "namesrv");
         return status;

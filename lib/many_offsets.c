@@ -58,9 +58,11 @@ static rmq_status find_masters(ask_round *round)
     return RMQ_OK;
 }
 
-static bool may_pass(const rmq_many_item *item)
+/* A broker that is not in a fresh route is away: whoever plans a batch must not wait for it. */
+static bool may_pass(const ask_round *round, const rmq_many_item *item)
 {
-    return item->status == RMQ_IO || item->status == RMQ_CLOSED || item->status == RMQ_NOT_FOUND ||
+    return item->status == RMQ_IO || item->status == RMQ_CLOSED ||
+           (item->status == RMQ_NOT_FOUND && round->max_age_ms == ROUTE_MAX_AGE_MS) ||
            (item->status == RMQ_BROKER && item->error.retriable);
 }
 
@@ -82,7 +84,7 @@ static void take_answers(ask_round *round, int64_t *out_offsets)
 static bool any_may_pass(const ask_round *round)
 {
     for (size_t i = 0; i < round->count; i++) {
-        if (may_pass(&round->items[i]))
+        if (may_pass(round, &round->items[i]))
             return true;
     }
     return false;

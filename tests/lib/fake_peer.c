@@ -26,6 +26,22 @@ void fake_peer_open(fake_peer *peer)
     snprintf(peer->address, sizeof(peer->address), "127.0.0.1:%u", ntohs(address.sin_port));
 }
 
+bool fake_peer_open_v6(fake_peer *peer)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    socklen_t len = sizeof(address);
+    peer->listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (peer->listener < 0 ||
+        bind(peer->listener, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        fake_peer_close(peer);
+        return false;
+    }
+    ck_assert_int_eq(listen(peer->listener, 64), 0);
+    ck_assert_int_eq(getsockname(peer->listener, (struct sockaddr *)&address, &len), 0);
+    snprintf(peer->address, sizeof(peer->address), "[::1]:%u", ntohs(address.sin6_port));
+    return true;
+}
+
 void fake_peer_close(fake_peer *peer)
 {
     if (peer->listener >= 0)

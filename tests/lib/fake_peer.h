@@ -17,6 +17,8 @@ typedef struct fake_peer {
 } fake_peer;
 
 void fake_peer_open(fake_peer *peer);
+/* On [::1]; false where there is no IPv6. */
+bool fake_peer_open_v6(fake_peer *peer);
 void fake_peer_close(fake_peer *peer);
 int fake_accept(const fake_peer *peer);
 /* True if nobody connects within `wait_ms`. */

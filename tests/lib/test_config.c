@@ -15,6 +15,7 @@ START_TEST(defaults_are_filled_in)
     const rmq_client_config *config = &settings.config;
     ck_assert_uint_eq(settings.n_namesrvs, 1);
     ck_assert_str_eq(settings.namesrvs[0], "127.0.0.1:9876");
+    ck_assert_str_eq(config->namesrv, "127.0.0.1:9876");
     ck_assert_int_eq(config->connect_timeout_ms, 5000);
     ck_assert_int_eq(config->request_timeout_ms, 3000);
     ck_assert_int_eq(config->route_refresh_ms, 30000);

@@ -264,6 +264,33 @@ START_TEST(a_client_tries_all_addresses_of_a_name)
 }
 END_TEST
 
+/* As a user writes it, and as a Java broker registers itself. */
+START_TEST(a_client_speaks_ipv6)
+{
+    fake_peer peer;
+    call_record record;
+    char java[64];
+    if (!fake_peer_open_v6(&peer))
+        return; /* no IPv6 on this machine */
+    snprintf(java, sizeof(java), "::1%s", strrchr(peer.address, ':'));
+    rmq_client *client = client_make(peer.address, NULL);
+    record_init(&record, client, _i == 0 ? peer.address : java);
+    record_start(&record, 20000);
+    int fd = fake_accept(&peer);
+    fake_answer(fd, fake_read_opaque(fd), 0, 6);
+    record_wait(&record, 1);
+    ck_assert_int_eq(record.number, 6);
+    fake_peer_close(&peer);
+    close(fd);
+    record_start(&record, 20000);
+    record_wait(&record, 2);
+    ck_assert_int_ne(record.status, RMQ_OK);
+    ck_assert_ptr_nonnull(strstr(record.error.text, "[::1]:"));
+    rmq_client_free(client);
+    record_deinit(&record);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("dns");
@@ -274,6 +301,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tc, a_lookup_can_be_cancelled_and_torn_down, 0, 3);
     tcase_add_test(tc, a_name_that_does_not_exist_says_so);
     tcase_add_test(tc, a_client_tries_all_addresses_of_a_name);
+    tcase_add_loop_test(tc, a_client_speaks_ipv6, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;
 }
