@@ -366,8 +366,6 @@ static void drop_old_epochs(const mill_checkpoint *checkpoint, const epoch_walk 
     }
 }
 
-static rmq_status read_floor(mill_checkpoint *checkpoint, rmq_error *err);
-
 rmq_status mill_checkpoint_next_epoch(mill_checkpoint *checkpoint, rmq_error *err)
 {
     epoch_walk walk;
@@ -386,7 +384,7 @@ rmq_status mill_checkpoint_next_epoch(mill_checkpoint *checkpoint, rmq_error *er
         if (taken && walk.highest == epoch) {
             checkpoint->epoch = epoch;
             drop_old_epochs(checkpoint, &walk);
-            return read_floor(checkpoint, err);
+            return mill_checkpoint_read_floor(checkpoint, err);
         }
         if (walk.highest < epoch)
             walk.highest = epoch;
@@ -429,7 +427,7 @@ rmq_status mill_checkpoint_run_name(const mill_checkpoint *checkpoint,
 
 /* ---- floor ---- */
 
-static rmq_status read_floor(mill_checkpoint *checkpoint, rmq_error *err)
+rmq_status mill_checkpoint_read_floor(mill_checkpoint *checkpoint, rmq_error *err)
 {
     char *body = NULL;
     size_t len = 0;
@@ -459,7 +457,7 @@ static rmq_status read_floor(mill_checkpoint *checkpoint, rmq_error *err)
 rmq_status mill_checkpoint_check_floor(mill_checkpoint *checkpoint, int64_t batch_id,
                                        rmq_error *err)
 {
-    rmq_status status = read_floor(checkpoint, err);
+    rmq_status status = mill_checkpoint_read_floor(checkpoint, err);
     if (status != RMQ_OK || batch_id > checkpoint->floor)
         return status;
     return rmq_error_set(err, RMQ_FENCED,

@@ -38,6 +38,8 @@ RMQ_MUST_CHECK rmq_status mill_checkpoint_next_epoch(mill_checkpoint *checkpoint
 /* FENCED if a process has taken a newer epoch than ours. */
 RMQ_MUST_CHECK rmq_status mill_checkpoint_check_epoch(const mill_checkpoint *checkpoint,
                                                       rmq_error *err);
+/* Reads the floor into checkpoint->floor; 0 if there is none yet. */
+RMQ_MUST_CHECK rmq_status mill_checkpoint_read_floor(mill_checkpoint *checkpoint, rmq_error *err);
 /* FENCED if batch `batch_id` is at or below the floor: to be asked after creating plan/N or
  * commit/N. */
 RMQ_MUST_CHECK rmq_status mill_checkpoint_check_floor(mill_checkpoint *checkpoint, int64_t batch_id,

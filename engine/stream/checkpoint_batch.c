@@ -354,6 +354,8 @@ rmq_status mill_checkpoint_forget(mill_checkpoint *checkpoint, int64_t floor, rm
 {
     /* Who was taken over while it slept must not lower what its successor raised. */
     rmq_status status = mill_checkpoint_check_epoch(checkpoint, err);
+    if (status == RMQ_OK)
+        status = mill_checkpoint_read_floor(checkpoint, err);
     if (status == RMQ_OK && floor > checkpoint->floor)
         status = mill_checkpoint_raise_floor(checkpoint, floor, err);
     static const char *const kinds[] = {"out", "commit", "loss", "plan", "state", "done"};

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../core/context.h"
 #include "../core/run.h"
 #include "../core/versioned.h"
 #include "position_json.h"
@@ -51,6 +52,7 @@ static rmq_status make_client(mill_direct *direct, const rmq_client_config *give
     if (config.log == NULL) {
         config.log = client_log;
         config.log_ctx = mill_stream_engine(direct->stream);
+        config.log_level = mill_stream_engine(direct->stream)->config.log_level;
     }
     return rmq_client_new(&config, &direct->client, err);
 }
