@@ -30,6 +30,9 @@
 
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 10000
+/* So many commits in a row whose outcome had to be asked for, and that were not in, end the stream:
+ * the sink opens but can't commit, as with a disk that is all but full. */
+#define MAX_UNKNOWN_COMMITS 6
 /* How long an idle stream that polls waits at least and at most before it asks the brokers again.
  */
 #define POLL_FIRST_MS 1
@@ -210,10 +213,8 @@ static rmq_status run_batch(mill_streaming_context *stream, outcome *out_outcome
 /* A new epoch, sinks opened again; for as long as it takes, if a sink is away. */
 static rmq_status recover(mill_streaming_context *stream, rmq_error *err)
 {
-    mill_context_log(
-        stream->context, RMQ_LOG_WARN, "stream",
-        "%s: the outcome of a commit is unknown, asking the sinks under a new epoch: %s",
-        stream->config.name, err->text);
+    mill_context_log(stream->context, RMQ_LOG_WARN, "stream",
+                     "%s: asking the sinks under a new epoch: %s", stream->config.name, err->text);
     for (uint32_t n_tries = 1;; n_tries++) {
         err->retriable = false;
         rmq_status status = mill_stream_recover(stream, err);
@@ -272,18 +273,41 @@ static bool trigger_satisfied(const mill_streaming_context *stream, rmq_status s
     return false;
 }
 
+/* After a commit of unknown outcome: asks, and if the batch is not in, holds back the next try. */
+static rmq_status settle_unknown(mill_streaming_context *stream, uint32_t *n_unknown,
+                                 rmq_error *err)
+{
+    const rmq_error why = *err;
+    int64_t before = stream->state->batch_id;
+    rmq_status status = recover(stream, err);
+    if (status != RMQ_OK)
+        return status;
+    if (stream->state->batch_id > before) {
+        *n_unknown = 0;
+        return RMQ_OK;
+    }
+    if (++*n_unknown >= MAX_UNKNOWN_COMMITS) {
+        *err = why;
+        rmq_error_wrap(err, "%u commits in a row failed", *n_unknown);
+        return err->status;
+    }
+    return pause_before_retry(stream, *n_unknown) ? RMQ_OK : RMQ_CANCELLED;
+}
+
 static rmq_status run_batches(mill_streaming_context *stream, rmq_error *err)
 {
+    uint32_t n_unknown = 0;
     pace at = {.tick_ns = mill_stream_now_ns(), .wait_ms = POLL_FIRST_MS};
     while (!mill_stream_stopping(stream)) {
         outcome last = {0};
         rmq_status status = run_batch(stream, &last, err);
         if (status == RMQ_TIMEOUT && last.unknown) {
-            status = recover(stream, err);
+            status = settle_unknown(stream, &n_unknown, err);
             if (status != RMQ_OK)
                 return status;
             continue;
         }
+        n_unknown = 0;
         if (status != RMQ_OK && status != RMQ_AGAIN)
             return status;
         if (trigger_satisfied(stream, status, &last))

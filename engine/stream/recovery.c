@@ -173,7 +173,11 @@ static rmq_status open_sink(mill_streaming_context *stream, mill_stream_sink *ta
         if (status != RMQ_OK) {
             err->status = status;
             if (status == RMQ_FENCED)
-                rmq_error_wrap(err, "a newer process took over");
+                rmq_error_wrap(err,
+                               "a newer process took over, or checkpoint %s is an older copy; "
+                               "then put the newest copy back, or start a new checkpoint from "
+                               "the sink's offsets (adopt_sink, --adopt-sink)",
+                               stream->config.checkpoint);
             return status;
         }
     }

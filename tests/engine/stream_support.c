@@ -229,7 +229,9 @@ size_t fake_table_count(const fake_table *table)
 static fake_failure enter(fake_table *table, int step)
 {
     table->calls[step]++;
-    return table->calls[step] == table->fail_at[step] ? table->failure[step] : FAKE_NONE;
+    bool again = table->failure[step] == FAKE_LOST_ALWAYS && table->fail_at[step] > 0 &&
+                 table->calls[step] > table->fail_at[step];
+    return again || table->calls[step] == table->fail_at[step] ? table->failure[step] : FAKE_NONE;
 }
 
 static rmq_status refuse(fake_failure failure, const char *step, rmq_error *err)
@@ -334,7 +336,7 @@ static rmq_status sink_commit(void *self, const mill_offset *offsets, size_t n_o
     pthread_mutex_lock(&run->table->lock);
     fake_failure failure = enter(run->table, COMMIT);
     rmq_status status = RMQ_OK;
-    if (failure == FAKE_LOST_BEFORE || failure == FAKE_LOST_AFTER) {
+    if (failure == FAKE_LOST_BEFORE || failure == FAKE_LOST_ALWAYS || failure == FAKE_LOST_AFTER) {
         if (failure == FAKE_LOST_AFTER)
             status = commit_rows(run, err);
         if (status == RMQ_OK)

@@ -47,6 +47,7 @@ typedef enum fake_failure {
     FAKE_FAIL,        /* fails for good */
     FAKE_LOST_AFTER,  /* commit: it is in, but the answer is lost (TIMEOUT) */
     FAKE_LOST_BEFORE, /* commit: it is not in, and the answer is lost */
+    FAKE_LOST_ALWAYS, /* commit: the same, from the nth on */
     FAKE_FENCED,      /* refuses */
 } fake_failure;
 

@@ -320,6 +320,24 @@ START_TEST(goes_on_after_a_failure)
 }
 END_TEST
 
+/* A sink that opens but can't commit (its disk is full) is not asked for ever. */
+START_TEST(ends_where_no_commit_succeeds)
+{
+    fill(6);
+    topic.max_per_queue = 2;
+    fake_table_fail(table, "commit", 2, FAKE_LOST_ALWAYS);
+    fake_job job = one_sink(NULL);
+    rmq_error err = {0};
+    ck_status(job_run(&job, &err), RMQ_TIMEOUT);
+    ck_assert_msg(strstr(err.text, "6 commits in a row failed") != NULL, "%s", err.text);
+    ck_assert_int_eq(fake_table_calls(table, "commit"), 7);
+    ck_assert_int_eq(fake_table_last(table, (char[MILL_RUN_NAME_BYTES]){0}), 1);
+    fake_table_fail(table, "commit", 1, FAKE_NONE);
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+}
+END_TEST
+
 /* The same with two sinks: the first has what the second still lacks. */
 START_TEST(goes_on_after_a_failure_with_two_sinks)
 {
@@ -627,6 +645,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tc, given_up_while_a_broker_is_dead, 0, 2);
     tcase_add_test(tc, free_stops_a_running_one);
     tcase_add_loop_test(tc, goes_on_after_a_failure, 0, N_FAILURES);
+    tcase_add_test(tc, ends_where_no_commit_succeeds);
     tcase_add_loop_test(tc, goes_on_after_a_failure_with_two_sinks, 0, N_FAILURES * 2);
     tcase_add_loop_test(tc, ends_with_the_sinks_error, 0, 8);
     tcase_add_test(tc, same_name_twice);

@@ -1,9 +1,16 @@
 """Orders in a topic, a ledger of their own, and `millrace demo job` reading them into a database."""
+import atexit
 import json
 import os
 import sqlite3
 
 from tap import check, equal
+
+
+def end(process):
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
 
 
 class Orders:
@@ -64,7 +71,10 @@ class Job:
         return self.millrace.run(*self.words("--until", "end", *more), **how)
 
     def start(self, *more, **how):
-        return self.millrace.start(*self.words("--interval", "20ms", *more), **how)
+        """For ever; what still runs when the test program ends is killed then."""
+        process = self.millrace.start(*self.words("--interval", "20ms", *more), **how)
+        atexit.register(end, process)
+        return process
 
     def balance(self, orders, *more):
         code, out, err = self.run(*more)
