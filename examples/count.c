@@ -7,7 +7,7 @@ static rmq_status print_count(const mill_batch *batch, mill_dataset *rows, void 
 {
     rmq_status status = mill_count(rows, ctx, err);
     printf("batch %ld: %lu messages\n", mill_batch_id(batch), *(uint64_t *)ctx);
-    return status;
+    return fflush(stdout) == 0 ? status : RMQ_IO;
 }
 
 int main(int argc, char **argv)

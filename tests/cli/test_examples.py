@@ -19,23 +19,16 @@ topic = "Examples%d" % int(time.time() * 1000)
 
 
 def run_until(directory, wanted):
-    """Runs count on a terminal (so that each line comes at once) until it has seen `wanted` messages, then kills it: the numbers
-    of its batches and their counts."""
-    master, slave = os.openpty()
-    process = subprocess.Popen([count, namesrv, topic], cwd=directory.path, stdin=subprocess.DEVNULL, stdout=slave,
-                               stderr=subprocess.PIPE)
-    os.close(slave)
+    """Runs count until it has seen `wanted` messages, then kills it: the numbers of its batches and their counts."""
+    process = subprocess.Popen([count, namesrv, topic], cwd=directory.path, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     batches = []
     try:
-        with os.fdopen(master, "rb", buffering=0) as terminal:
-            text = b""
-            while sum(n for _, n in batches) < wanted:
-                while b"\n" not in text:
-                    text += terminal.read(4096)
-                line, text = text.split(b"\n", 1)
-                found = re.match(r"batch (\d+): (\d+) messages\r?$", line.decode())
-                check(found is not None, repr(line))
-                batches.append((int(found.group(1)), int(found.group(2))))
+        while sum(n for _, n in batches) < wanted:
+            line = process.stdout.readline().decode()
+            found = re.match(r"batch (\d+): (\d+) messages\n$", line)
+            check(found is not None, "%r %s" % (line, process.stderr.read().decode() if not line else ""))
+            batches.append((int(found.group(1)), int(found.group(2))))
     finally:
         process.kill()
         process.communicate()
