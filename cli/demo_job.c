@@ -163,6 +163,22 @@ static rmq_status bind_applied(const void *row, mill_sql_binder *binder, void *c
     return RMQ_OK;
 }
 
+/* An option that is fail or skip. */
+static const char *choice(const mill_args *args, const char *name)
+{
+    const char *value = mill_args_get(args, name);
+    return value != NULL ? value : "fail";
+}
+
+static bool check_choice(const mill_args *args, const char *name)
+{
+    const char *value = choice(args, name);
+    if (strcmp(value, "fail") == 0 || strcmp(value, "skip") == 0)
+        return true;
+    mill_complain_usage(mill_args_command(args), "--%s %s is neither fail nor skip", name, value);
+    return false;
+}
+
 static rmq_status make_sink(const mill_args *args, const mill_type *pair, mill_sink **out_sink,
                             rmq_error *err)
 {
@@ -194,6 +210,8 @@ static rmq_status build(const mill_args *args, mill_context *context,
     direct.client = *client;
     direct.topics = mill_args_get(args, "topic");
     direct.max_records_per_batch = 20000;
+    direct.on_data_loss = strcmp(choice(args, "on-data-loss"), "skip") == 0 ? MILL_DATA_LOSS_SKIP
+                                                                            : MILL_DATA_LOSS_FAIL;
     const mill_type *pair = mill_type_pair(context, mill_type_text(), mill_type_int64(), err);
     mill_dataset *messages = mill_direct_stream(stream, &direct, err);
     mill_dataset *orders = mill_flat_map(messages, &order_type, parse_order, state, err);
@@ -221,12 +239,6 @@ static void show_progress(const mill_progress *progress, void *ctx)
                      (unsigned long long)progress->lag);
 }
 
-static const char *on_bad_order(const mill_args *args)
-{
-    const char *value = mill_args_get(args, "on-bad-order");
-    return value != NULL ? value : "fail";
-}
-
 static void stop_stream(void *stream)
 {
     mill_streaming_stop(stream, true);
@@ -239,7 +251,7 @@ static rmq_status run_stream(const mill_args *args, const mill_streaming_config 
     mill_context_config context_config = MILL_CONTEXT_CONFIG_INIT;
     context_config.log = mill_log_line;
     context_config.log_level = mill_log_level();
-    job_state state = {strcmp(on_bad_order(args), "skip") == 0, 0};
+    job_state state = {strcmp(choice(args, "on-bad-order"), "skip") == 0, 0};
     mill_context *context = NULL;
     mill_streaming_context *stream = NULL;
     rmq_status status = mill_context_new(&context_config, &context, err);
@@ -270,7 +282,6 @@ static rmq_status run_stream(const mill_args *args, const mill_streaming_config 
 static bool parse(const mill_args *args, mill_streaming_config *config)
 {
     const char *until = mill_args_get(args, "until");
-    const char *bad = on_bad_order(args);
     if (mill_args_need(args, "topic") == NULL || mill_args_need(args, "db") == NULL ||
         mill_args_need(args, "checkpoint") == NULL ||
         !mill_args_duration(args, "interval", 200, &config->batch_interval_ms))
@@ -280,11 +291,8 @@ static bool parse(const mill_args *args, mill_streaming_config *config)
                             until);
         return false;
     }
-    if (strcmp(bad, "fail") != 0 && strcmp(bad, "skip") != 0) {
-        mill_complain_usage(mill_args_command(args), "--on-bad-order %s is neither fail nor skip",
-                            bad);
+    if (!check_choice(args, "on-bad-order") || !check_choice(args, "on-data-loss"))
         return false;
-    }
     config->name = "demo";
     config->checkpoint = mill_args_get(args, "checkpoint");
     config->trigger = until != NULL ? MILL_TRIGGER_AVAILABLE_NOW : MILL_TRIGGER_INTERVAL;
@@ -324,6 +332,8 @@ static const mill_option options[] = {
     {"adopt-sink", NULL, "with a new checkpoint: go on from the database's own offsets", false,
      false},
     {"on-bad-order", "fail|skip", "what to do with a message that is no order (default fail)",
+     false, false},
+    {"on-data-loss", "fail|skip", "what to do if the broker has lost messages (default fail)",
      false, false},
     {"until", "end", "stop when what was there at the start has taken effect", false, false},
     {"interval", "TIME", "batch interval (default 200ms)", false, false},

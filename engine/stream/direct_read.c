@@ -37,11 +37,12 @@
 rmq_status mill_direct_loss(const mill_position *position, int64_t wanted, int64_t min_offset,
                             int64_t max_offset, const char *why, rmq_error *err)
 {
-    return rmq_error_set(err, RMQ_DATA_LOSS,
-                         "queue %s/%s/%d: wanted offset %lld, available are %lld to %lld: %s; with "
-                         "on_data_loss = skip the stream goes on at what is available",
-                         position->topic, position->broker_name, position->queue_id,
-                         (long long)wanted, (long long)min_offset, (long long)max_offset, why);
+    return rmq_error_set(
+        err, RMQ_DATA_LOSS,
+        "queue %s/%s/%d: wanted offset %lld, available are %lld to %lld: %s; with "
+        "on_data_loss = skip (--on-data-loss skip) the stream goes on at what is available",
+        position->topic, position->broker_name, position->queue_id, (long long)wanted,
+        (long long)min_offset, (long long)max_offset, why);
 }
 
 rmq_status mill_direct_resume(mill_direct *direct, const mill_position *position,
