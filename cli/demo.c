@@ -347,7 +347,8 @@ static int judge(const demo *self, const mill_balance *balance)
            balanced ? "balanced" : "NOT balanced", (long long)self->n_orders,
            (long long)self->n_keys, (long long)balance->lost, (long long)balance->twice,
            (long long)self->crashes);
-    return fflush(stdout) == 0 && balanced ? MILL_EXIT_OK : MILL_EXIT_FAILURE;
+    int exit_code = mill_finish_stdout();
+    return balanced ? exit_code : MILL_EXIT_FAILURE;
 }
 
 static int run(const mill_args *args)

@@ -104,11 +104,11 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_usage(stdout);
-        return fflush(stdout) == 0 ? MILL_EXIT_OK : MILL_EXIT_FAILURE;
+        return mill_finish_stdout();
     }
     if (strcmp(argv[1], "--version") == 0) {
         print_version();
-        return fflush(stdout) == 0 ? MILL_EXIT_OK : MILL_EXIT_FAILURE;
+        return mill_finish_stdout();
     }
     int words = 0;
     const mill_command *command = find_command(argc, argv, &words);

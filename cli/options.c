@@ -98,6 +98,14 @@ int mill_complain_usage(const mill_command *command, const char *format, ...)
     return MILL_EXIT_USAGE;
 }
 
+int mill_finish_stdout(void)
+{
+    if (fflush(stdout) == 0 || errno == EPIPE)
+        return MILL_EXIT_OK;
+    mill_complain("stdout: %s", strerror(errno));
+    return MILL_EXIT_FAILURE;
+}
+
 int mill_complain_error(const char *what, const rmq_error *err)
 {
     mill_complain("%s: %s", what, err->text);
@@ -276,7 +284,7 @@ mill_args *mill_args_parse(const mill_command *command, int argc, char **argv, i
         *out_exit = MILL_EXIT_USAGE;
     } else if (help) {
         mill_print_help(command);
-        *out_exit = MILL_EXIT_OK;
+        *out_exit = mill_finish_stdout();
     } else {
         return args;
     }

@@ -74,6 +74,9 @@ int mill_complain_usage(const mill_command *command, const char *format, ...) RM
 /* Prints "millrace: what: error text" and returns MILL_EXIT_FAILURE. */
 int mill_complain_error(const char *what, const rmq_error *err);
 
+/* Flushes what was printed with stdio: MILL_EXIT_OK (also if the reader has gone), or, after a
+ * sentence on stderr, MILL_EXIT_FAILURE. */
+int mill_finish_stdout(void);
 void mill_print_help(const mill_command *command);
 
 #endif

@@ -280,6 +280,11 @@ def _():
                 code, _, err = millrace.run(*words, stdout=full)
             equal((code, len(err.splitlines())), (1, 1), err)
             check("stdout" in err and "No space" in err, err)
+        for words in (["--help"], ["--version"], ["consume", "--help"]):
+            with open("/dev/full", "w") as full:
+                code, _, err = millrace.run(*words, stdout=full, connect=False)
+            equal((code, len(err.splitlines())), (1, 1), err)
+            check("stdout" in err and "No space" in err, err)
         code, out, err = millrace.run("consume", "--topic", "T", "--until", "end", "--group", "g")
         equal((code, len(out.splitlines())), (0, 2), err)
 
