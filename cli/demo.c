@@ -232,11 +232,8 @@ static rmq_status run_crashes(demo *self, rmq_error *err)
         int wait_status = 0;
         if (mill_signals_stopping())
             return rmq_error_set(err, RMQ_CANCELLED, "stopped");
-        if (self->crashes < self->n_crashes && mill_demo_producer_done(self->producer))
-            return rmq_error_set(
-                err, RMQ_USER,
-                "only %lld crashes hit a batch before the orders ran out; give it more --orders",
-                (long long)self->crashes);
+        if (mill_demo_producer_done(self->producer))
+            return RMQ_OK; /* it failed, or the orders ran out: the caller tells */
         int64_t due = self->n_orders * (self->crashes + 1) / (self->n_crashes + 2);
         if (self->crashes < self->n_crashes && atomic_load(&self->ledger.sent) >= due) {
             status = crash_once(self, err);
@@ -291,9 +288,15 @@ static rmq_status show(demo *self, rmq_error *err)
         rmq_status produced = mill_demo_producer_finish(self->producer, &producer_err);
         if (status == RMQ_OK && produced != RMQ_OK) {
             *err = producer_err;
+            rmq_error_wrap(err, "the producer");
             status = produced;
         }
     }
+    if (status == RMQ_OK && self->crashes < self->n_crashes)
+        status = rmq_error_set(
+            err, RMQ_USER,
+            "only %lld crashes hit a batch before the orders ran out; give it more --orders",
+            (long long)self->crashes);
     if (status == RMQ_OK) {
         tell(self, "all orders are sent; the job goes on to the end of the topic");
         status = run_to_end(self, err);
