@@ -90,7 +90,8 @@ static bool may_pass(rmq_status status, const rmq_error *err, bool patient)
         return patient;
     if (status == RMQ_BROKER)
         return err->retriable;
-    return status == RMQ_IO || status == RMQ_CLOSED || status == RMQ_TIMEOUT;
+    /* PROTO: a broken frame ends the link, and with it every call that shares it, guilty or not. */
+    return status == RMQ_IO || status == RMQ_CLOSED || status == RMQ_TIMEOUT || status == RMQ_PROTO;
 }
 
 rmq_status rmq_lookup_route(rmq_client *client, const rmq_lookup *lookup, rmq_route_use_fn use,

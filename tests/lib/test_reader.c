@@ -120,6 +120,7 @@ START_TEST(binary_headers)
     rmq_client_config settings = RMQ_CLIENT_CONFIG_INIT;
     settings.namesrv = broker.namesrv;
     settings.binary_headers = true;
+    test_broker_credentials(&broker, &settings);
     rmq_client *before = broker.client;
     ck_ok(rmq_client_new(&settings, &broker.client, &err), &err);
     rmq_client *filler = broker.filler;

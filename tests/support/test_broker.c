@@ -9,6 +9,18 @@
 
 #include <rmq/admin.h>
 
+void test_broker_credentials(const test_broker *broker, rmq_client_config *config)
+{
+    if (broker->dev != NULL)
+        return;
+    config->access_key = getenv("RMQ_TEST_ACCESS_KEY");
+    config->secret_key = getenv("RMQ_TEST_SECRET_KEY");
+    config->tls_ca = getenv("RMQ_TEST_TLS_CA");
+    config->tls_cert = getenv("RMQ_TEST_TLS_CERT");
+    config->tls_key = getenv("RMQ_TEST_TLS_KEY");
+    config->tls = config->tls_ca != NULL;
+}
+
 static rmq_client *connect_client(const test_broker *broker, int64_t request_timeout_ms)
 {
     rmq_error err = {0};
@@ -17,14 +29,7 @@ static rmq_client *connect_client(const test_broker *broker, int64_t request_tim
     config.namesrv = broker->namesrv;
     config.request_timeout_ms = request_timeout_ms;
     config.reconnect_max_ms = 500;
-    if (broker->dev == NULL) { /* an official one may want keys or certificates */
-        config.access_key = getenv("RMQ_TEST_ACCESS_KEY");
-        config.secret_key = getenv("RMQ_TEST_SECRET_KEY");
-        config.tls_ca = getenv("RMQ_TEST_TLS_CA");
-        config.tls_cert = getenv("RMQ_TEST_TLS_CERT");
-        config.tls_key = getenv("RMQ_TEST_TLS_KEY");
-        config.tls = config.tls_ca != NULL;
-    }
+    test_broker_credentials(broker, &config);
     ck_ok(rmq_client_new(&config, &client, &err), &err);
     ck_ok(rmq_client_connect(client, 0, &err), &err);
     return client;

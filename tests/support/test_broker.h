@@ -25,6 +25,9 @@ void test_broker_start(test_broker *broker);
 void test_broker_start_dev(test_broker *broker, const rmq_devbroker_config *config);
 void test_broker_stop(test_broker *broker);
 
+/* Keys and certificates that an official broker may want, for a client of the test's own. */
+void test_broker_credentials(const test_broker *broker, rmq_client_config *config);
+
 /* A new topic with a name of its own; free() it. */
 char *test_broker_topic(test_broker *broker, int32_t n_queues);
 
