@@ -12,6 +12,7 @@ typedef struct rmq_read_rules {
     const char *tags; /* expression to check again by string; NULL: none */
     bool dense;       /* no filter: a missing offset is lost data */
     size_t max_body_bytes;
+    size_t max_batch_bytes; /* of decompressed bodies in one batch; 0: 256 MiB */
 } rmq_read_rules;
 
 /* What is not right with a chunk, though it could be decoded. */
@@ -22,11 +23,13 @@ typedef struct rmq_read_doubt {
     int64_t gap_to;
 } rmq_read_doubt;
 
-/* Decodes `chunk`, dropping what is outside of [from, to) or has other tags. With a gap the batch
- * holds what lies before it. Errors: PROTO (not records, another queue's, offsets out of order),
- * NOMEM, FULL. Thread: any. */
+/* Decodes `chunk` from its `from` up to *out_end, dropping what is outside of that or has other
+ * tags. *out_end is the chunk's `to`, or less if the bodies would pass max_batch_bytes: then the
+ * same chunk holds more. With a gap the batch holds what lies before it. Errors: PROTO (not
+ * records, another queue's, offsets out of order), NOMEM, FULL (a single offset that passes
+ * max_batch_bytes by what stands before it). Thread: any. */
 RMQ_MUST_CHECK rmq_status rmq_read_batch(const rmq_read_rules *rules, const rmq_chunk *chunk,
-                                         rmq_batch **out_batch, rmq_read_doubt *out_doubt,
-                                         rmq_error *err);
+                                         rmq_batch **out_batch, int64_t *out_end,
+                                         rmq_read_doubt *out_doubt, rmq_error *err);
 
 #endif

@@ -32,6 +32,7 @@
 #define DEFAULT_MAX_MESSAGES 1024
 #define DEFAULT_MAX_PULLS 16
 #define DEFAULT_MAX_BUFFERED_BYTES ((size_t)16 * 1024 * 1024)
+#define DEFAULT_MAX_BODY_BYTES ((size_t)64 * 1024 * 1024)
 #define DEFAULT_HOLD_MS 15000
 #define MAX_PULLS 1024
 #define MAX_DOUBTS 3
@@ -260,6 +261,8 @@ static rmq_status take_config(rmq_reader *reader, const rmq_reader_config *given
         config.max_pulls = DEFAULT_MAX_PULLS;
     if (config.max_buffered_bytes == 0)
         config.max_buffered_bytes = DEFAULT_MAX_BUFFERED_BYTES;
+    if (config.max_body_bytes == 0)
+        config.max_body_bytes = DEFAULT_MAX_BODY_BYTES;
     if (config.hold_ms == 0)
         config.hold_ms = DEFAULT_HOLD_MS;
     bool copied = copy_string(&config.queue.topic, "");
@@ -275,6 +278,9 @@ static rmq_status take_config(rmq_reader *reader, const rmq_reader_config *given
         .tags = all || config.sql92 ? NULL : reader->config.expression,
         .dense = all && !config.allow_gaps,
         .max_body_bytes = config.max_body_bytes,
+        .max_batch_bytes = config.max_body_bytes > config.max_buffered_bytes
+                               ? config.max_body_bytes
+                               : config.max_buffered_bytes,
     };
     reader->position = config.start_offset;
     return RMQ_OK;
@@ -429,13 +435,22 @@ static bool may_doubt(rmq_reader *reader, int64_t position)
     return reader->n_doubts++ < MAX_DOUBTS;
 }
 
+static void drop_first(rmq_reader *reader)
+{
+    rmq_chunk *chunk = reader->taken;
+    reader->taken = chunk->next;
+    rmq_puller_consumed(reader->puller, chunk->bytes);
+    rmq_chunk_free(chunk);
+}
+
 /* Decodes the first taken chunk. AGAIN: it is doubted, and read once more. */
 static rmq_status decode_first(rmq_reader *reader, rmq_batch **out_batch, rmq_error *err)
 {
     rmq_chunk *chunk = reader->taken;
     rmq_read_doubt doubt;
     rmq_batch *batch = NULL;
-    rmq_status status = rmq_read_batch(&reader->rules, chunk, &batch, &doubt, err);
+    int64_t end = chunk->to;
+    rmq_status status = rmq_read_batch(&reader->rules, chunk, &batch, &end, &doubt, err);
     if (status == RMQ_NOMEM)
         return status; /* the chunk stays: the caller may free some memory and call again */
     bool strange = status != RMQ_OK || doubt.gap || doubt.corrupt;
@@ -452,10 +467,11 @@ static rmq_status decode_first(rmq_reader *reader, rmq_batch **out_batch, rmq_er
     }
     if (doubt.gap)
         (void)fail_with_gap(reader, &doubt, NULL); /* told by the next call */
-    reader->position = doubt.gap ? doubt.gap_from : chunk->to;
-    reader->taken = chunk->next;
-    rmq_puller_consumed(reader->puller, chunk->bytes);
-    rmq_chunk_free(chunk);
+    reader->position = doubt.gap ? doubt.gap_from : end;
+    if (end < chunk->to && !doubt.gap)
+        chunk->from = end;
+    else
+        drop_first(reader);
     *out_batch = batch;
     return RMQ_OK;
 }

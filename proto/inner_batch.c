@@ -178,6 +178,10 @@ rmq_status rmq_inner_batch_unwrap(rmq_record_decoder *decoder, const rmq_record_
 {
     const rmq_decode_options *options = decoder->options;
     rmq_message record = view->message;
+    if (record.queue_offset >= options->end_offset) {
+        decoder->last_offset = record.queue_offset;
+        return RMQ_OK;
+    }
     if (rmq_body_crc(record.body) != view->body_crc)
         return add_broken(decoder, &view->message, RMQ_CORRUPT);
     size_t n_members = 0;

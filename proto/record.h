@@ -31,7 +31,7 @@ typedef struct rmq_decode_options {
  * body fails its check is kept, with body_status set: only a broken record structure fails the
  * call. With a topic given, records of another topic or queue and offsets that do not rise are
  * PROTO, too. Errors: PROTO (with the place of the broken record), NOMEM, FULL (all bodies together
- * pass max_batch_bytes: ask for fewer messages; a body that passes it alone gets body_status FULL).
+ * pass max_batch_bytes: decode a smaller range; a body that passes it alone gets body_status FULL).
  */
 RMQ_MUST_CHECK rmq_status rmq_batch_decode(rmq_slice body, rmq_frame *frame,
                                            const rmq_decode_options *options, rmq_batch **out_batch,

@@ -7,8 +7,8 @@
  *
  * One cap is different. Decompressed bodies of one batch share `max_batch_bytes`, and a message
  * must not be called too large because its neighbours are: then the whole call fails with FULL, and
- * the reader asks for fewer messages. Were it a body_status, the same message would be readable or
- * not depending on how the pull was cut. */
+ * the reader decodes a smaller range of the same bytes. Were it a body_status, the same message
+ * would be readable or not depending on how the pull was cut. */
 #include "record_decoder.h"
 
 size_t rmq_record_decoder_used(const rmq_record_decoder *decoder)

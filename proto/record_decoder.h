@@ -33,8 +33,8 @@ rmq_status rmq_record_fail(const rmq_record_decoder *decoder, rmq_status status,
 size_t rmq_record_decoder_used(const rmq_record_decoder *decoder);
 
 /* The cap of the batch is hit. If the record at hand is to blame alone, it is the message's body
- * that is too large: RMQ_OK and body_status FULL. Else the call fails with FULL, and a smaller pull
- * can go on where this one could not. */
+ * that is too large: RMQ_OK and body_status FULL. Else the call fails with FULL, and a smaller
+ * range can be decoded where this one could not. */
 RMQ_MUST_CHECK rmq_status rmq_record_over_cap(const rmq_record_decoder *decoder,
                                               rmq_message *message);
 

@@ -39,7 +39,11 @@ static rmq_status read_chunk(const rmq_read_rules *rules, int64_t from, int64_t 
         .to = to,
         .body = {(const char *)records->data, records->len},
     };
-    return rmq_read_batch(rules, &chunk, out_batch, out_doubt, &err);
+    int64_t end = -1;
+    rmq_status status = rmq_read_batch(rules, &chunk, out_batch, &end, out_doubt, &err);
+    if (status == RMQ_OK)
+        ck_assert_int_eq(end, to);
+    return status;
 }
 
 START_TEST(dense_range_is_whole)
@@ -153,6 +157,55 @@ START_TEST(damage_is_told)
 }
 END_TEST
 
+/* Compressed messages whose bodies together pass the cap come in several batches; none is lost, and
+ * none is called too large because of its neighbours. */
+START_TEST(a_pull_may_be_several_batches)
+{
+    const int64_t n = 11;
+    const rmq_read_rules rules = {.queue = queue, .dense = true, .max_batch_bytes = 10000};
+    rmq_buf records;
+    rmq_buf packed;
+    char plain[3000];
+    rmq_error err = {0};
+    rmq_buf_init(&records, 1 << 20);
+    rmq_buf_init(&packed, 1 << 20);
+    memset(plain, 'x', sizeof(plain));
+    ck_ok(rmq_body_compress(RMQ_COMPRESSION_ZLIB, (rmq_slice){plain, sizeof(plain)}, &packed, &err),
+          &err);
+    for (int64_t i = 0; i < n; i++) {
+        rmq_message message = {.topic = rmq_slice_of("T"),
+                               .queue_id = 3,
+                               .queue_offset = i,
+                               .sys_flag = rmq_compression_sys_flag(RMQ_COMPRESSION_ZLIB),
+                               .body = {(const char *)packed.data, packed.len}};
+        rmq_record_encode(&message, &records);
+    }
+    rmq_chunk chunk = {.to = n, .body = {(const char *)records.data, records.len}};
+    int n_batches = 0;
+    int64_t next = 0;
+    while (chunk.from < n) {
+        rmq_batch *batch = NULL;
+        rmq_read_doubt doubt;
+        int64_t end = -1;
+        ck_ok(rmq_read_batch(&rules, &chunk, &batch, &end, &doubt, &err), &err);
+        ck_assert(!doubt.gap && !doubt.corrupt);
+        ck_assert_int_eq(end - chunk.from, (int64_t)rmq_batch_count(batch));
+        for (size_t i = 0; i < rmq_batch_count(batch); i++) {
+            ck_assert_int_eq(rmq_batch_at(batch, i)->queue_offset, next++);
+            ck_assert_int_eq(rmq_batch_at(batch, i)->body_status, RMQ_OK);
+            ck_assert_uint_eq(rmq_batch_at(batch, i)->body.len, sizeof(plain));
+        }
+        rmq_batch_unref(batch);
+        chunk.from = end;
+        n_batches++;
+    }
+    ck_assert_int_eq(next, n);
+    ck_assert_int_ge(n_batches, 4); /* at most three fit the cap */
+    rmq_buf_deinit(&packed);
+    rmq_buf_deinit(&records);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("read_batch");
@@ -162,6 +215,7 @@ Suite *test_suite(void)
                         sizeof(gap_cases) / sizeof(gap_cases[0]));
     tcase_add_test(tcase, tags_are_compared_by_string);
     tcase_add_test(tcase, damage_is_told);
+    tcase_add_test(tcase, a_pull_may_be_several_batches);
     suite_add_tcase(suite, tcase);
     return suite;
 }

@@ -115,6 +115,48 @@ START_TEST(large_messages)
 }
 END_TEST
 
+/* What is small on the wire and large in memory is handed out in pieces, not refused. */
+START_TEST(decompressed_bodies_are_bounded)
+{
+    enum { N = 20, LEN = 20000, CAP = 50000 };
+    static char body[LEN];
+    rmq_producer *producer = NULL;
+    rmq_outgoing message = RMQ_OUTGOING_INIT;
+    memset(body, 'x', sizeof(body));
+    message.topic = queue.topic;
+    message.broker_name = queue.broker_name;
+    message.queue_id = queue.queue_id;
+    message.body = (rmq_slice){body, sizeof(body)};
+    message.compression = RMQ_COMPRESSION_ZLIB;
+    ck_ok(rmq_producer_new(broker.client, NULL, &producer, &err), &err);
+    for (int i = 0; i < N; i++)
+        ck_ok(rmq_producer_send(producer, &message, NULL, &err), &err);
+    rmq_producer_free(producer);
+
+    rmq_reader_config config = config_for(0, N);
+    config.max_body_bytes = CAP;
+    config.max_buffered_bytes = CAP;
+    rmq_reader *reader = open_reader(&config);
+    int64_t n = 0;
+    rmq_batch *batch = NULL;
+    while (n < N && rmq_reader_next(reader, 20000, &batch, &err) == RMQ_OK) {
+        size_t n_bytes = 0;
+        for (size_t i = 0; i < rmq_batch_count(batch); i++) {
+            const rmq_message *got = rmq_batch_at(batch, i);
+            ck_assert_int_eq(got->queue_offset, n++);
+            ck_assert_int_eq(got->body_status, RMQ_OK);
+            n_bytes += got->body.len;
+        }
+        ck_assert_uint_le(n_bytes, CAP);
+        ck_assert_int_eq(rmq_reader_position(reader), n);
+        rmq_batch_unref(batch);
+    }
+    ck_assert_msg(n == N, "%lld of %d messages, then %s", (long long)n, (int)N, err.text);
+    ck_status(next_status(reader, 0), RMQ_NOT_FOUND);
+    rmq_reader_close(reader);
+}
+END_TEST
+
 START_TEST(binary_headers)
 {
     rmq_client_config settings = RMQ_CLIENT_CONFIG_INIT;
@@ -433,6 +475,7 @@ Suite *test_suite(void)
     tcase_add_test(tcase, ranges_are_what_was_sent);
     tcase_add_test(tcase, a_hundred_thousand_messages);
     tcase_add_test(tcase, large_messages);
+    tcase_add_test(tcase, decompressed_bodies_are_bounded);
     tcase_add_test(tcase, binary_headers);
     tcase_add_test(tcase, empty_range_asks_nothing);
     tcase_add_test(tcase, endless_reader_waits_for_what_comes);

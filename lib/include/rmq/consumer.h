@@ -28,7 +28,9 @@ typedef struct rmq_reader_config {
         max_messages; /* asked for per pull; default 1024 (brokers hand out 32 unless configured) */
     int32_t max_pulls;           /* pulls in flight; default 16; 1 switches reading ahead off */
     size_t max_buffered_bytes;   /* received or expected, not yet handed out; default 16 MiB */
-    size_t max_body_bytes;       /* cap of a decompressed body; default 64 MiB */
+    size_t max_body_bytes;       /* cap of a decompressed body; default 64 MiB. The decompressed
+                                    bodies of one batch are bounded by the larger of the two: a pull
+                                    that holds more is handed out in several batches */
     int64_t hold_ms;             /* wish for a long poll; default 15000 */
     void (*on_ready)(void *ctx); /* called on the loop thread when rmq_reader_next would no longer
                                     return AGAIN; must not block nor call the reader. May be NULL */
