@@ -343,13 +343,17 @@ bool rmq_peer_release(rmq_peer *peer, rmq_call *call)
     return true;
 }
 
+bool rmq_peer_is_heard(const rmq_peer *peer, int64_t within_ms)
+{
+    int64_t silent_ns = rmq_clock_monotonic_ns() - rmq_conn_last_received_ns(peer->conn);
+    return silent_ns / 1000000 < within_ms;
+}
+
 void rmq_peer_note_timeout(rmq_peer *peer)
 {
     if (peer->conn == NULL || ++peer->n_silent_timeouts < MAX_SILENT_TIMEOUTS)
         return;
-    int64_t silent_ms =
-        (rmq_clock_monotonic_ns() - rmq_conn_last_received_ns(peer->conn)) / 1000000;
-    if (silent_ms < peer->client->settings.config.request_timeout_ms)
+    if (rmq_peer_is_heard(peer, peer->client->settings.config.request_timeout_ms))
         return;
     rmq_error error;
     rmq_error_set(&error, RMQ_CLOSED, "no answer to %d requests", peer->n_silent_timeouts);

@@ -61,6 +61,8 @@ void rmq_peer_submit(rmq_peer *peer, rmq_call *call);
 /* Takes a call back that waits or was not tried yet; one that was sent is abandoned (and belongs to
  * the table then). True if the caller owns it. */
 bool rmq_peer_release(rmq_peer *peer, rmq_call *call);
+/* Whether any byte came from it within the last `within_ms`. */
+bool rmq_peer_is_heard(const rmq_peer *peer, int64_t within_ms);
 /* A call that was sent timed out. Closes the connection of a peer that has gone silent. */
 void rmq_peer_note_timeout(rmq_peer *peer);
 /* Sees to it that it is connected, now or when its pause is over. */

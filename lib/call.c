@@ -8,7 +8,8 @@
  *
  * The deadline covers all: waiting out a pause, connecting, writing, the answer. When it passes
  * before a byte was tried on the socket, the request is taken back, so `sent` false means that it
- * did not and will not happen. */
+ * did not and will not happen. A patient call's deadline is put off while the peer is heard: it is
+ * silence that tells of trouble, not a long row of answers on a slow link. */
 #include "call.h"
 
 #include "../proto/codes.h"
@@ -101,6 +102,13 @@ static void fill_timeout(const rmq_call *call, bool sent, rmq_error *out_error)
     out_error->retriable = true;
 }
 
+static bool start_timer(rmq_call *call)
+{
+    struct timeval delay = {.tv_sec = (time_t)(call->timeout_ms / 1000),
+                            .tv_usec = (suseconds_t)(call->timeout_ms % 1000 * 1000)};
+    return event_add(&call->timer, &delay) == 0;
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd;
@@ -111,6 +119,11 @@ static void on_deadline(evutil_socket_t fd, short what, void *ctx)
     if (call->state == RMQ_CALL_REFUSED)
         return;
     bool sent = rmq_call_was_sent(call);
+    if (sent && call->patience > 0 && rmq_peer_is_heard(peer, call->timeout_ms) &&
+        start_timer(call)) {
+        call->patience--;
+        return;
+    }
     fill_timeout(call, sent, &error);
     rmq_call_fn done = call->done;
     void *done_ctx = call->ctx;
@@ -174,11 +187,9 @@ static rmq_status arm_deadline(rmq_call *call, int64_t timeout_ms, rmq_error *er
     if (timeout_ms <= 0)
         timeout_ms = call->client->settings.config.request_timeout_ms;
     call->timeout_ms = timeout_ms;
-    struct timeval delay = {.tv_sec = (time_t)(timeout_ms / 1000),
-                            .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)};
     if (event_assign(&call->timer, rmq_loop_base(call->client->loop), -1, 0, on_deadline, call) !=
             0 ||
-        event_add(&call->timer, &delay) != 0)
+        !start_timer(call))
         return rmq_error_set(err, RMQ_NOMEM, "no memory for a deadline");
     call->has_timer = true;
     return RMQ_OK;
@@ -241,6 +252,12 @@ void rmq_call_oneway(rmq_client *client, const char *address, rmq_command *reque
 {
     const start_args args = {address, request, 0, NULL, NULL, true};
     (void)start(client, &args);
+}
+
+void rmq_call_be_patient(rmq_call *call, int32_t n_times)
+{
+    rmq_loop_assert(call->client->loop);
+    call->patience = n_times;
 }
 
 void rmq_call_cancel(rmq_call *call)

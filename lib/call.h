@@ -44,6 +44,10 @@ void rmq_call_start(rmq_client *client, const char *address, rmq_command *reques
 rmq_call *rmq_call_start_cancellable(rmq_client *client, const char *address, rmq_command *request,
                                      int64_t timeout_ms, rmq_call_fn done, void *ctx);
 void rmq_call_cancel(rmq_call *call);
+/* Puts the deadline off by its length, up to `n_times`, whenever it passes while bytes still come
+ * on the call's connection: an answer may stand behind others that are large. Thread: loop, in the
+ * turn in which the call was started. */
+void rmq_call_be_patient(rmq_call *call, int32_t n_times);
 
 /* Sends and forgets (flag oneway). Thread: loop. */
 void rmq_call_oneway(rmq_client *client, const char *address, rmq_command *request);

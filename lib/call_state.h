@@ -37,7 +37,8 @@ struct rmq_call {
     bool has_timer;
     struct event timer;
     int64_t timeout_ms;
-    uint8_t *frame; /* encoded; NULL once it was given to the connection */
+    int32_t patience; /* how often the deadline may be put off */
+    uint8_t *frame;   /* encoded; NULL once it was given to the connection */
     size_t frame_len;
     rmq_write *write; /* not NULL: not a byte of it was tried on the socket */
     rmq_call_fn done; /* NULL: nobody waits any more */

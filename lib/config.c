@@ -49,7 +49,7 @@ static const field_rule fields[] = {
     FIELD(request_timeout_ms, FIELD_MS, 3000, 1, HOUR_MS),
     FIELD(route_refresh_ms, FIELD_MS, 30000, 10, HOUR_MS),
     FIELD(heartbeat_ms, FIELD_MS, 30000, 10, HOUR_MS),
-    FIELD(reconnect_max_ms, FIELD_MS, 5000, 1, HOUR_MS),
+    FIELD(reconnect_max_ms, FIELD_MS, 2000, 1, HOUR_MS),
     FIELD(max_frame_bytes, FIELD_BYTES, 64 * 1024 * 1024, 1024, GIB),
     FIELD(max_write_bytes, FIELD_BYTES, 64 * 1024 * 1024, 1024, 16 * GIB),
     FIELD(binary_headers, FIELD_BOOL, 0, 0, 1),

@@ -34,9 +34,11 @@
 /* Most bytes taken from one connection per turn of the loop, for fairness among connections. */
 #define READ_BUDGET_BYTES ((size_t)1024 * 1024)
 #define WRITE_PIECES 64
-#define KEEPALIVE_IDLE_S 20
-#define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT 3
+/* A machine that vanished and came back answers the next packet with a reset: there must be one
+ * every few seconds. */
+#define KEEPALIVE_IDLE_S 4
+#define KEEPALIVE_INTERVAL_S 2
+#define UNANSWERED_MAX_MS 10000
 
 typedef enum conn_state {
     CONN_RESOLVING = 0,
@@ -334,6 +336,7 @@ static void begin_handshake(rmq_conn *conn)
 
 static void finish_connect(rmq_conn *conn)
 {
+    const unsigned int unanswered_ms = UNANSWERED_MAX_MS;
     int failure = 0;
     socklen_t len = sizeof(failure);
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &failure, &len) != 0)
@@ -342,6 +345,12 @@ static void finish_connect(rmq_conn *conn)
         endpoint_failed(conn, RMQ_IO, failure, strerror(failure));
         return;
     }
+    /* A machine that vanished with a request on its way: the kernel would repeat that at ever
+     * longer intervals. As with keep-alive it is the other kernel that must answer, not the broker:
+     * one that is only slow is not hung up on. (Not before: the connect has a timeout of its own.)
+     */
+    (void)setsockopt(conn->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms,
+                     sizeof(unanswered_ms));
     if (event_add(&conn->read_event, NULL) != 0)
         endpoint_failed(conn, RMQ_NOMEM, 0, "no memory to wait for the socket");
     else if (conn->options.tls != NULL)
@@ -390,18 +399,16 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
 }
 
 /* Requests are small and waited for, so no Nagle. Keep-alive finds a machine that vanished while a
- * long poll waits for it; without the options all works, only later. */
+ * long poll waits for it. Without the options all works, only later. */
 static void set_options(int fd)
 {
     const int on = 1;
     const int idle_s = KEEPALIVE_IDLE_S;
     const int interval_s = KEEPALIVE_INTERVAL_S;
-    const int count = KEEPALIVE_COUNT;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
 }
 
 /* Makes the socket and begins to connect; false (and errno) if that fails at once. */

@@ -1,8 +1,8 @@
 /* Retrying for ever, politely.
  *
- * Pauses double from 100 ms to the client's reconnect_max_ms, each with a quarter of chance, so
- * that thousands of queues don't come back in step. The first failure and the recovery are logged,
- * what lies between is not.
+ * Pauses double from 100 ms to the client's reconnect_max_ms, each shortened by up to a quarter, by
+ * chance, so that thousands of queues don't come back in step. The first failure and the recovery
+ * are logged, what lies between is not.
  *
  * Some answers would be fatal if true ("your offset lies beyond my end", "no such queue"), but a
  * broker that has just come back says them for a moment, too. These are doubted: asked again for
@@ -36,13 +36,16 @@ void rmq_pull_trouble_deinit(rmq_pull_trouble *trouble)
     rmq_timer_deinit(&trouble->timer);
 }
 
-static void pause_for(rmq_pull_trouble *trouble, int64_t delay_ms)
+int64_t rmq_pull_trouble_pause(int64_t longest_ms, uint64_t random)
+{
+    return longest_ms - (int64_t)(random % (uint64_t)(longest_ms / 4 + 1));
+}
+
+static void pause_for(rmq_pull_trouble *trouble, int64_t longest_ms)
 {
     trouble->random = trouble->random * 6364136223846793005u + 1442695040888963407u;
-    int64_t spread =
-        delay_ms / 2 > 0 ? (int64_t)((trouble->random >> 33) % (uint64_t)(delay_ms / 2)) : 0;
     trouble->paused = true;
-    rmq_timer_set(&trouble->timer, delay_ms * 3 / 4 + spread);
+    rmq_timer_set(&trouble->timer, rmq_pull_trouble_pause(longest_ms, trouble->random >> 33));
 }
 
 static void tell(rmq_pull_trouble *trouble, const char *text)

@@ -24,6 +24,8 @@ typedef struct rmq_pull_trouble {
 RMQ_MUST_CHECK rmq_status rmq_pull_trouble_init(rmq_pull_trouble *trouble, rmq_error *err);
 void rmq_pull_trouble_deinit(rmq_pull_trouble *trouble);
 
+/* How long a pause of at most `longest_ms` is, by chance. */
+int64_t rmq_pull_trouble_pause(int64_t longest_ms, uint64_t random);
 /* A try failed: pauses (longer each time), unless a pause lasts already. */
 void rmq_pull_trouble_begin(rmq_pull_trouble *trouble, const char *text);
 /* As begin, for something that should not be, but may be over soon. True once it has lasted too

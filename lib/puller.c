@@ -24,8 +24,11 @@
 
 /* A broker looks at holds only every 5 s (protocol facts 8.4). */
 #define HOLD_SLACK_MS 5000
-/* Answers share a link with all pulls before them: an answer may be late without trouble. */
-#define PULL_TIMEOUT_FACTOR 5
+/* Answers share a link with all pulls before them: one may be late without trouble, as long as
+ * others come. */
+#define PULL_PATIENCE 4
+/* A broker that is slow, not gone, must be given the time it takes some day. */
+#define MAX_SILENCES 4
 
 /* ---- planning and sending ---- */
 
@@ -61,6 +64,14 @@ static size_t expected_bytes_of(const rmq_puller *puller, const rmq_pull *pull)
     return rmq_pull_size_bytes(&puller->size, n);
 }
 
+static int64_t timeout_of(const rmq_puller *puller, const rmq_pull *pull)
+{
+    int64_t timeout_ms = rmq_client_settings(puller->client)->request_timeout_ms;
+    if (pull->hold)
+        return puller->target.hold_ms + HOLD_SLACK_MS + timeout_ms;
+    return timeout_ms * (1 + (puller->silences < MAX_SILENCES ? puller->silences : MAX_SILENCES));
+}
+
 /* False: not now. */
 static bool send_pull(rmq_puller *puller, rmq_pull *pull)
 {
@@ -71,20 +82,18 @@ static bool send_pull(rmq_puller *puller, rmq_pull *pull)
             rmq_pull_trouble_begin(&puller->trouble, "out of memory");
         return false;
     }
-    const rmq_client_config *settings = rmq_client_settings(puller->client);
     pull->hold = puller->end_offset == RMQ_READ_ENDLESS && rmq_pull_is_open(pull);
     pull->head_only = false;
     pull->asked = messages_to_ask(puller, pull);
     pull->owner = puller;
     pull->sent_ns = pull->hold ? rmq_clock_monotonic_ns() : 0;
-    int64_t timeout_ms = settings->request_timeout_ms * PULL_TIMEOUT_FACTOR;
-    if (pull->hold)
-        timeout_ms = puller->target.hold_ms + HOLD_SLACK_MS + settings->request_timeout_ms;
     rmq_command *command =
         rmq_pull_request_for(&puller->request, pull->chunk.from, pull->asked, pull->hold);
     rmq_pull_window_sent(&puller->window, pull, expected_bytes_of(puller, pull));
-    pull->call = rmq_call_start_cancellable(puller->client, address, command, timeout_ms,
-                                            rmq_puller_pull_done, pull);
+    pull->call = rmq_call_start_cancellable(puller->client, address, command,
+                                            timeout_of(puller, pull), rmq_puller_pull_done, pull);
+    if (pull->call != NULL && !pull->hold)
+        rmq_call_be_patient(pull->call, PULL_PATIENCE);
     return true;
 }
 

@@ -41,6 +41,7 @@ static void finish_with_loss(rmq_puller *puller, const rmq_pull_verdict *verdict
 static void recovered(rmq_puller *puller)
 {
     rmq_pull_trouble_over(&puller->trouble);
+    puller->silences = 0;
     if (!puller->any_head_only)
         return;
     puller->any_head_only = false;
@@ -176,9 +177,10 @@ static void call_failed(rmq_puller *puller, const rmq_call_outcome *outcome)
         rmq_puller_finish(puller, RMQ_CANCELLED, NULL, outcome->err);
         return;
     }
-    if (outcome->status == RMQ_TIMEOUT && puller->width > 1 && !puller->trouble.paused) {
-        puller->width /= 2;
+    if (outcome->status == RMQ_TIMEOUT && !puller->trouble.paused) {
+        puller->width = puller->width > 1 ? puller->width / 2 : 1;
         puller->successes = 0;
+        puller->silences++;
     }
     rmq_pull_trouble_no_doubt(&puller->trouble);
     if (outcome->status != RMQ_NOMEM && outcome->status != RMQ_FULL) {

@@ -31,6 +31,7 @@ struct rmq_puller {
     int32_t max_pulls;
     int32_t width;     /* pulls in flight at most, now: halved by timeouts */
     int32_t successes; /* since the width changed */
+    int32_t silences;  /* pulls that were not answered in time, one for each trouble */
     bool any_head_only;
     int64_t max_offset; /* as last told; -1 */
     /* Shared with the reading thread. */

@@ -212,6 +212,8 @@ static void run_start(rmq_task *task)
     record->call = rmq_call_start_cancellable(record->client, record->address, &request,
                                               record->timeout_ms, on_done, record);
     ck_assert_int_eq(record->n_done, before); /* never from inside */
+    if (record->call != NULL)
+        rmq_call_be_patient(record->call, record->patience);
     record->refused = record->call != NULL && record->call->state == RMQ_CALL_REFUSED;
     rmq_command_deinit(&request);
 }

@@ -51,6 +51,7 @@ typedef struct call_record {
     const char *address;
     int32_t request_code;
     int64_t timeout_ms;
+    int32_t patience;
     rmq_task task;
 } call_record;
 

@@ -2,6 +2,9 @@
  * answers, peers that break the protocol, and what "not sent" means. */
 #include "fake_peer.h"
 
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -90,6 +93,95 @@ START_TEST(a_late_answer_is_dropped_and_the_stream_goes_on)
     expect_working(fd, &calls[1]);
     ck_assert_int_eq(record_count(&calls[0]), 1);
     ck_assert_int_eq(log_warnings(&logged), 0);
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+static int64_t now_ms(void)
+{
+    return rmq_clock_monotonic_ns() / 1000000;
+}
+
+/* While bytes come the answer may be behind them; silence ends a patient call as any other. */
+START_TEST(a_patient_call_waits_while_the_peer_is_heard)
+{
+    enum { TIMEOUT_MS = 700, BODY_BYTES = 100000 };
+    static char body[BODY_BYTES];
+    start_client(NULL);
+    calls[0].patience = 1000;
+    record_start(&calls[0], TIMEOUT_MS);
+    record_start(&calls[1], LONG_MS);
+    int fd = fake_accept(&server);
+    int32_t first = fake_read_opaque(fd);
+    int32_t second = fake_read_opaque(fd);
+    /* The answer before it is long, and comes bit by bit. */
+    char header[128];
+    int len = snprintf(header, sizeof(header), "{\"code\":0,\"flag\":1,\"opaque\":%d}", second);
+    uint32_t sizes[2] = {htonl(4 + (uint32_t)len + BODY_BYTES), htonl((uint32_t)len)};
+    fake_write(fd, sizes, sizeof(sizes));
+    fake_write(fd, header, (size_t)len);
+    size_t n_written = 0;
+    for (int64_t start = now_ms(); now_ms() < start + 3 * TIMEOUT_MS; n_written++) {
+        fake_write(fd, body, 1);
+        usleep(20000);
+    }
+    ck_assert_int_eq(record_count(&calls[0]), 0);
+    fake_write(fd, body, BODY_BYTES - n_written);
+    fake_answer(fd, first, 0, 5);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_OK);
+    ck_assert_int_eq(calls[0].number, 5);
+
+    calls[2].patience = 20;
+    int64_t start = now_ms();
+    record_start(&calls[2], TIMEOUT_MS);
+    (void)fake_read_opaque(fd);
+    record_wait(&calls[2], 1);
+    ck_assert_int_eq(calls[2].status, RMQ_TIMEOUT);
+    ck_assert_int_lt(now_ms() - start, 10 * TIMEOUT_MS);
+    close(fd);
+    stop_client();
+}
+END_TEST
+
+/* The client's end of the connection to the server. */
+static int client_socket(void)
+{
+    for (int fd = 3; fd < 1024; fd++) {
+        struct sockaddr_in peer = {.sin_family = AF_UNSPEC};
+        socklen_t len = sizeof(peer);
+        char text[64];
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0 || peer.sin_family != AF_INET)
+            continue;
+        snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(peer.sin_port));
+        if (strcmp(text, server.address) == 0)
+            return fd;
+    }
+    ck_abort_msg("no connection to %s", server.address);
+    return -1;
+}
+
+/* The other machine may vanish and come back without a word: within 5 s of that something must be
+ * sent that it answers with a reset. */
+START_TEST(a_machine_that_vanished_is_asked_for)
+{
+    int idle_s = 0;
+    int interval_s = 0;
+    int unanswered_ms = 0;
+    socklen_t len = sizeof(int);
+    start_client(NULL);
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    fake_answer(fd, fake_read_opaque(fd), 0, 1);
+    record_wait(&calls[0], 1);
+    int mine = client_socket();
+    ck_assert_int_eq(getsockopt(mine, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, &len), 0);
+    ck_assert_int_eq(getsockopt(mine, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, &len), 0);
+    ck_assert_int_eq(getsockopt(mine, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered_ms, &len), 0);
+    ck_assert_int_le(idle_s, 4);
+    ck_assert_int_le(interval_s, 4);
+    ck_assert(unanswered_ms > 0 && unanswered_ms <= 10000);
     close(fd);
     stop_client();
 }
@@ -674,6 +766,8 @@ Suite *test_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, answers_are_matched_in_any_order);
     tcase_add_test(tc, a_late_answer_is_dropped_and_the_stream_goes_on);
+    tcase_add_test(tc, a_patient_call_waits_while_the_peer_is_heard);
+    tcase_add_test(tc, a_machine_that_vanished_is_asked_for);
     tcase_add_test(tc, a_cancelled_call_is_never_completed);
     tcase_add_test(tc, an_answer_nobody_asked_for_ends_the_connection);
     tcase_add_test(tc, a_second_answer_ends_the_connection);

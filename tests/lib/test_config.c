@@ -20,7 +20,7 @@ START_TEST(defaults_are_filled_in)
     ck_assert_int_eq(config->request_timeout_ms, 3000);
     ck_assert_int_eq(config->route_refresh_ms, 30000);
     ck_assert_int_eq(config->heartbeat_ms, 30000);
-    ck_assert_int_eq(config->reconnect_max_ms, 5000);
+    ck_assert_int_eq(config->reconnect_max_ms, 2000);
     ck_assert_uint_eq(config->max_frame_bytes, 64u << 20);
     ck_assert_uint_eq(config->max_write_bytes, 64u << 20);
     ck_assert_int_eq(config->log_level, RMQ_LOG_WARN);

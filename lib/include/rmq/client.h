@@ -33,7 +33,8 @@ typedef struct rmq_client_config {
     int64_t request_timeout_ms;  /* of one request where nothing else is said; default 3000 */
     int64_t route_refresh_ms;    /* default 30000 */
     int64_t heartbeat_ms;        /* default 30000 */
-    int64_t reconnect_max_ms;    /* longest pause between two tries; default 5000 */
+    int64_t reconnect_max_ms;    /* longest pause between two tries; default 2000, with which a
+                                    reader is back at work within 5 s of its broker */
     size_t max_frame_bytes;      /* largest frame taken from a peer; default 64 MiB */
     size_t max_write_bytes; /* bytes waiting to be written to one peer, then RMQ_FULL; default 64
                                MiB */
