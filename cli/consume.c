@@ -2,7 +2,11 @@
  *
  * All queues are read at once; one thread waits on an eventfd that the readers' loop thread rings,
  * prints what is there, and only then, with --group, tells the broker how far it got: an offset is
- * never committed for a line that was not written. */
+ * never committed for a line that was not written.
+ *
+ * With --join the queues are those that the group gives this member. One that it loses is committed
+ * and closed at once; its new reader may have begun a moment before, so that messages around a
+ * change of members can be printed twice, but none is passed over. */
 #include "commands.h"
 
 #include <errno.h>
@@ -12,6 +16,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include <rmq/group.h>
 
 #include "connection.h"
 #include "consume_queues.h"
@@ -27,7 +33,10 @@
 typedef struct consumer {
     mill_consume_plan plan;
     mill_consume_queues queues;
-    const char *format; /* NULL: JSON */
+    rmq_group_member *member; /* NULL: without --join */
+    rmq_queue_list *known;    /* with it: the topic's queues at the start */
+    bool is_member;           /* and was given queues, or told that there are none for it */
+    const char *format;       /* NULL: JSON */
     bool raw;
     int64_t wanted; /* messages still to be printed; -1: no limit */
     int64_t printed;
@@ -124,25 +133,81 @@ static rmq_status drain_queue(consumer *self, mill_consume_queue *queue, bool *o
     return RMQ_OK;
 }
 
+static void commit_queue(consumer *self, mill_consume_queue *queue, bool at_end)
+{
+    rmq_queue id = {self->plan.topic, queue->broker_name, queue->queue_id};
+    rmq_error err;
+    if (queue->printed == queue->committed)
+        return;
+    rmq_status status =
+        rmq_group_offset_commit(self->plan.client, self->plan.group, &id, queue->printed, &err);
+    if (status == RMQ_OK)
+        queue->committed = queue->printed;
+    else if (at_end)
+        mill_complain("consume: group %s: %s", self->plan.group, err.text);
+    else
+        mill_log_line(NULL, RMQ_LOG_WARN, "consume", err.text);
+}
+
 static void commit(consumer *self, bool at_end)
 {
     if (self->plan.group == NULL || !mill_output_flush())
         return;
-    for (size_t i = 0; i < self->queues.count; i++) {
-        mill_consume_queue *queue = &self->queues.items[i];
-        rmq_queue id = {self->plan.topic, queue->broker_name, queue->queue_id};
-        rmq_error err;
-        if (queue->printed == queue->committed)
+    for (size_t i = 0; i < self->queues.count; i++)
+        commit_queue(self, &self->queues.items[i], at_end);
+}
+
+/* ---- as a member of the group ---- */
+
+static rmq_status join(consumer *self, rmq_error *err)
+{
+    const mill_consume_plan *plan = &self->plan;
+    const rmq_topic_filter filter = {plan->topic, plan->expression, plan->sql92};
+    rmq_group_member_config config = RMQ_GROUP_MEMBER_CONFIG_INIT;
+    config.group = plan->group;
+    config.topics = &filter;
+    config.n_topics = 1;
+    config.on_change = ring;
+    config.on_change_ctx = self;
+    rmq_status status = rmq_client_queues(plan->client, plan->topic, &self->known, err);
+    if (status == RMQ_OK)
+        status = rmq_group_join(plan->client, &config, &self->member, err);
+    return status;
+}
+
+static void tell_part(const consumer *self)
+{
+    char text[256];
+    snprintf(text, sizeof(text), "group %s: this member reads %zu of the %zu queues of %s",
+             self->plan.group, self->queues.count, rmq_queue_list_count(self->known),
+             self->plan.topic);
+    mill_log_line(NULL, RMQ_LOG_INFO, "consume", text);
+}
+
+/* Takes the queues that the group gives us, and gives back those that it takes away. */
+static rmq_status follow_group(consumer *self, rmq_error *err)
+{
+    rmq_queue_list *mine = NULL;
+    if (self->member == NULL)
+        return RMQ_OK;
+    rmq_status status = rmq_group_member_poll(self->member, 0, &mine, err);
+    if (status == RMQ_AGAIN)
+        return RMQ_OK;
+    if (status != RMQ_OK)
+        return status;
+    const bool written = mill_output_flush();
+    for (size_t i = self->queues.count; i-- > 0;) {
+        if (mill_consume_queues_has(mine, &self->queues.items[i]))
             continue;
-        rmq_status status =
-            rmq_group_offset_commit(self->plan.client, self->plan.group, &id, queue->printed, &err);
-        if (status == RMQ_OK)
-            queue->committed = queue->printed;
-        else if (at_end)
-            mill_complain("consume: group %s: %s", self->plan.group, err.text);
-        else
-            mill_log_line(NULL, RMQ_LOG_WARN, "consume", err.text);
+        if (written)
+            commit_queue(self, &self->queues.items[i], false);
+        mill_consume_queues_drop(&self->queues, i);
     }
+    status = mill_consume_queues_take(&self->plan, self->known, mine, &self->queues, err);
+    rmq_queue_list_free(mine);
+    self->is_member = true;
+    tell_part(self);
+    return status;
 }
 
 static void show_progress(consumer *self, bool at_end)
@@ -168,7 +233,7 @@ static bool is_finished(const consumer *self)
 {
     if (mill_signals_stopping() || !mill_output_open() || self->wanted == 0)
         return true;
-    if (self->plan.until.kind == MILL_POSITION_NEVER)
+    if (self->plan.until.kind == MILL_POSITION_NEVER || (self->plan.join && !self->is_member))
         return false;
     for (size_t i = 0; i < self->queues.count; i++)
         if (!self->queues.items[i].ended)
@@ -185,7 +250,8 @@ static void housekeeping(consumer *self)
         commit(self, false);
         self->commit_at_ms = now_ms() + COMMIT_EVERY_MS;
     }
-    if (self->plan.until.kind == MILL_POSITION_NEVER && now_ms() >= self->look_at_ms) {
+    if (self->plan.until.kind == MILL_POSITION_NEVER && !self->plan.join &&
+        now_ms() >= self->look_at_ms) {
         rmq_status status = mill_consume_queues_find(&self->plan, false, &self->queues, &err);
         if (status != RMQ_OK)
             mill_log_line(NULL, RMQ_LOG_WARN, "consume", err.text);
@@ -195,12 +261,15 @@ static void housekeeping(consumer *self)
 
 static rmq_status consume_all(consumer *self, rmq_error *err)
 {
-    rmq_status status = mill_consume_queues_find(&self->plan, true, &self->queues, err);
+    rmq_status status = self->plan.join
+                            ? join(self, err)
+                            : mill_consume_queues_find(&self->plan, true, &self->queues, err);
     mill_log_quiet(false); /* from here on it reconnects for ever, and says so */
     self->commit_at_ms = now_ms() + COMMIT_EVERY_MS;
     self->look_at_ms = now_ms() + LOOK_FOR_QUEUES_MS;
     while (status == RMQ_OK && !is_finished(self)) {
         bool more = false;
+        status = follow_group(self, err);
         for (size_t i = 0; status == RMQ_OK && i < self->queues.count && self->wanted != 0; i++)
             if (!self->queues.items[i].ended)
                 status = drain_queue(self, &self->queues.items[i], &more, err);
@@ -278,8 +347,13 @@ static bool parse(const mill_args *args, consumer *self, char **out_broker)
     plan->until = (mill_position){MILL_POSITION_NEVER, 0};
     plan->expression = sql != NULL ? sql : tags;
     plan->sql92 = sql != NULL;
+    plan->join = mill_args_flag(args, "join");
     if (plan->topic == NULL)
         return false;
+    if (plan->join && (plan->group == NULL || mill_args_get(args, "queue") != NULL))
+        return mill_complain_usage(mill_args_command(args),
+                                   "--join needs --group, and the group chooses: no --queue"),
+               false;
     if (tags != NULL && sql != NULL)
         return mill_complain_usage(mill_args_command(args),
                                    "--tags and --sql92 exclude each other"),
@@ -316,6 +390,8 @@ static int run(const mill_args *args)
         show_progress(&self, true);
     }
     mill_consume_queues_close(&self.queues);
+    rmq_group_leave(self.member);
+    rmq_queue_list_free(self.known);
     rmq_client_free(self.plan.client);
     rmq_json_writer_deinit(&self.writer);
     rmq_free(broker);
@@ -328,6 +404,8 @@ static const mill_option options[] = {
     {"topic", "TOPIC", "what to read (needed)", false, false},
     {"group", "GROUP", "start at the group's offsets where it has some, and commit after printing",
      false, false},
+    {"join", NULL, "as a member of the group, which shares the queues among its members", false,
+     false},
     {"from", "POSITION", "earliest (default), latest, an offset, or a time", false, false},
     {"until", "POSITION",
      "end (what is there now), an offset, or a time; exclusive. Default: for ever", false, false},

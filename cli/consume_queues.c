@@ -2,7 +2,7 @@
  *
  * A group's committed offset wins over --from. Ends are fixed when a queue is first seen: `--until
  * end` means the ends of that moment. A queue that appears while the command runs starts at its
- * first message, so that none is missed. */
+ * first message, so that none is missed. A member of a group reads the queues that it is given. */
 #include "consume_queues.h"
 
 #include <string.h>
@@ -37,7 +37,11 @@ static rmq_status start_offset(const mill_consume_plan *plan, const rmq_queue *q
             return status;
     }
     mill_position earliest = {MILL_POSITION_EARLIEST, 0};
-    return position_offset(plan, queue, first ? plan->from : earliest, out_offset, err);
+    rmq_status status =
+        position_offset(plan, queue, first ? plan->from : earliest, out_offset, err);
+    if (status == RMQ_OK && plan->join)
+        status = rmq_group_offset_commit(plan->client, plan->group, queue, *out_offset, err);
+    return status;
 }
 
 /* A bare offset below what is still there means "from the first that is there", as a person
@@ -126,12 +130,48 @@ rmq_status mill_consume_queues_find(const mill_consume_plan *plan, bool first,
     return status;
 }
 
+static bool is_in(const rmq_queue_list *list, const char *broker_name, int32_t queue_id)
+{
+    for (size_t i = 0; i < rmq_queue_list_count(list); i++) {
+        const rmq_queue *queue = rmq_queue_list_at(list, i);
+        if (queue->queue_id == queue_id && strcmp(queue->broker_name, broker_name) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool mill_consume_queues_has(const rmq_queue_list *list, const mill_consume_queue *queue)
+{
+    return is_in(list, queue->broker_name, queue->queue_id);
+}
+
+rmq_status mill_consume_queues_take(const mill_consume_plan *plan, const rmq_queue_list *known,
+                                    const rmq_queue_list *mine, mill_consume_queues *queues,
+                                    rmq_error *err)
+{
+    rmq_status status = RMQ_OK;
+    for (size_t i = 0; status == RMQ_OK && i < rmq_queue_list_count(mine); i++) {
+        const rmq_queue *queue = rmq_queue_list_at(mine, i);
+        bool first = is_in(known, queue->broker_name, queue->queue_id);
+        if (!is_read(queues, queue))
+            status = open_queue(plan, queue, first, queues, err);
+    }
+    return status;
+}
+
+void mill_consume_queues_drop(mill_consume_queues *queues, size_t index)
+{
+    mill_consume_queue *item = &queues->items[index];
+    rmq_reader_close(item->reader);
+    rmq_free(item->broker_name);
+    queues->count--;
+    memmove(item, item + 1, (queues->count - index) * sizeof(*item));
+}
+
 void mill_consume_queues_close(mill_consume_queues *queues)
 {
-    for (size_t i = 0; i < queues->count; i++) {
-        rmq_reader_close(queues->items[i].reader);
-        rmq_free(queues->items[i].broker_name);
-    }
+    while (queues->count > 0)
+        mill_consume_queues_drop(queues, queues->count - 1);
     rmq_free(queues->items);
     *queues = (mill_consume_queues){NULL, 0};
 }

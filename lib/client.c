@@ -7,6 +7,7 @@
 #include "client_state.h"
 
 #include "../proto/codes.h"
+#include "deadline.h"
 #include "lookup.h"
 
 #include <arpa/inet.h>
@@ -45,14 +46,7 @@ bool rmq_client_is_cancelled(const rmq_client *client)
 
 rmq_status rmq_client_pause(rmq_client *client, int64_t pause_ms, rmq_error *err)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(pause_ms / 1000);
-    until.tv_nsec += (long)(pause_ms % 1000 * 1000000);
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    const struct timespec until = rmq_deadline_after(pause_ms);
     int woken = 0;
     pthread_mutex_lock(&client->mutex);
     while (!rmq_client_is_cancelled(client) && woken != ETIMEDOUT)
@@ -200,11 +194,7 @@ static void init_on_loop(rmq_task *task)
 
 static void init_sync(rmq_client *client)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&client->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
+    rmq_deadline_cond_init(&client->cond);
     pthread_mutex_init(&client->mutex, NULL);
 }
 

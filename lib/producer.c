@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../proto/props.h"
+#include "deadline.h"
 #include "future.h"
 #include "producer_state.h"
 #include "sized_struct.h"
@@ -247,17 +248,7 @@ rmq_status rmq_producer_send_batch(rmq_producer *producer, const rmq_outgoing *m
 rmq_status rmq_producer_flush(rmq_producer *producer, int64_t timeout_ms, rmq_error *err)
 {
     assert(!rmq_loop_is_current(rmq_client_loop(producer->client)));
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    const int64_t longest_ms = INT64_C(1000) * 3600 * 24 * 365;
-    if (timeout_ms > longest_ms)
-        timeout_ms = longest_ms;
-    deadline.tv_sec += timeout_ms / 1000;
-    deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (deadline.tv_nsec >= 1000000000) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000;
-    }
+    const struct timespec deadline = rmq_deadline_after(timeout_ms);
     pthread_mutex_lock(&producer->mutex);
     int failure = 0;
     while (producer->unfinished > 0 && failure != ETIMEDOUT)
@@ -391,11 +382,7 @@ rmq_status rmq_producer_new(rmq_client *client, const rmq_producer_config *confi
         return rmq_error_set(err, RMQ_NOMEM, "no memory for a producer");
     producer->client = client;
     pthread_mutex_init(&producer->mutex, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&producer->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
+    rmq_deadline_cond_init(&producer->cond);
     seed_ids(&producer->ids);
     rmq_status status = take_config(producer, config, err);
     if (status == RMQ_OK) {

@@ -1,5 +1,7 @@
 /* Queues of a topic, in the order in which allocation sorts them. A list is one block of memory:
  * the queues and, behind them, the names they point to. */
+#include "queues.h"
+
 #include "client_state.h"
 #include "lookup.h"
 
@@ -32,11 +34,6 @@ static bool readable(const rmq_route_queues *queues)
     return (queues->perm & RMQ_PERM_READ) != 0 && queues->read_queues > 0;
 }
 
-typedef struct list_question {
-    const char *topic;
-    rmq_queue_list *list;
-} list_question;
-
 static void fill(rmq_queue_list *list, const char *topic, const rmq_route *route)
 {
     char *at = list->names;
@@ -56,12 +53,21 @@ static void fill(rmq_queue_list *list, const char *topic, const rmq_route *route
     qsort(list->queues, list->count, sizeof(list->queues[0]), compare);
 }
 
-/* The route's own caps (RMQ_ROUTE_MAX_QUEUES) keep the sums far from overflow. */
-static rmq_status use_queues(void *ctx, const rmq_route *route, rmq_error *err)
+static rmq_queue_list *list_new(size_t count, size_t names_bytes)
 {
-    list_question *question = ctx;
+    rmq_queue_list *list =
+        rmq_calloc(1, sizeof(*list) + count * sizeof(list->queues[0]) + names_bytes);
+    if (list != NULL)
+        list->names = (char *)&list->queues[count];
+    return list;
+}
+
+/* The route's own caps (RMQ_ROUTE_MAX_QUEUES) keep the sums far from overflow. */
+rmq_status rmq_queue_list_of_route(const char *topic, const rmq_route *route,
+                                   rmq_queue_list **out_queues, rmq_error *err)
+{
     size_t count = 0;
-    size_t names_bytes = strlen(question->topic) + 1;
+    size_t names_bytes = strlen(topic) + 1;
     for (size_t i = 0; i < route->n_queues; i++) {
         if (!readable(&route->queues[i]))
             continue;
@@ -69,16 +75,48 @@ static rmq_status use_queues(void *ctx, const rmq_route *route, rmq_error *err)
         names_bytes += strlen(route->queues[i].broker_name) + 1;
     }
     if (count == 0)
-        return rmq_error_set(err, RMQ_NOT_FOUND, "topic \"%s\" has no readable queue",
-                             question->topic);
-    rmq_queue_list *list =
-        rmq_calloc(1, sizeof(*list) + count * sizeof(list->queues[0]) + names_bytes);
+        return rmq_error_set(err, RMQ_NOT_FOUND, "topic \"%s\" has no readable queue", topic);
+    rmq_queue_list *list = list_new(count, names_bytes);
     if (list == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "no memory for %zu queues", count);
-    list->names = (char *)&list->queues[count];
-    fill(list, question->topic, route);
-    question->list = list;
+    fill(list, topic, route);
+    *out_queues = list;
     return RMQ_OK;
+}
+
+rmq_status rmq_queue_list_copy(const rmq_queue *queues, size_t count, rmq_queue_list **out_queues,
+                               rmq_error *err)
+{
+    size_t names_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        names_bytes += strlen(queues[i].topic) + strlen(queues[i].broker_name) + 2;
+    rmq_queue_list *list = list_new(count, names_bytes);
+    if (list == NULL)
+        return rmq_error_set(err, RMQ_NOMEM, "no memory for %zu queues", count);
+    char *at = list->names;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = strlen(queues[i].topic) + 1;
+        const char *topic = memcpy(at, queues[i].topic, len);
+        at += len;
+        len = strlen(queues[i].broker_name) + 1;
+        const char *broker_name = memcpy(at, queues[i].broker_name, len);
+        at += len;
+        list->queues[i] = (rmq_queue){topic, broker_name, queues[i].queue_id};
+    }
+    list->count = count;
+    *out_queues = list;
+    return RMQ_OK;
+}
+
+typedef struct list_question {
+    const char *topic;
+    rmq_queue_list *list;
+} list_question;
+
+static rmq_status use_queues(void *ctx, const rmq_route *route, rmq_error *err)
+{
+    list_question *question = ctx;
+    return rmq_queue_list_of_route(question->topic, route, &question->list, err);
 }
 
 rmq_status rmq_client_queues(rmq_client *client, const char *topic, rmq_queue_list **out_queues,

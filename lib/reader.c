@@ -24,6 +24,7 @@
 #include <rmq/consumer.h>
 
 #include "call.h"
+#include "deadline.h"
 #include "puller.h"
 #include "read_batch.h"
 #include "sized_struct.h"
@@ -311,11 +312,7 @@ rmq_status rmq_reader_open(rmq_client *client, const rmq_reader_config *config,
     atomic_init(&reader->min_offset, -1);
     atomic_init(&reader->max_offset, -1);
     pthread_mutex_init(&reader->mutex, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&reader->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
+    rmq_deadline_cond_init(&reader->cond);
     rmq_status status = take_config(reader, config, err);
     if (status == RMQ_OK) {
         errand work = {.task.run = open_on_loop, .reader = reader, .err = err};
@@ -340,19 +337,6 @@ void rmq_reader_close(rmq_reader *reader)
 }
 
 /* ---- reading ---- */
-
-static void deadline_after(int64_t timeout_ms, struct timespec *out_deadline)
-{
-    clock_gettime(CLOCK_MONOTONIC, out_deadline);
-    const int64_t longest_ms = INT64_C(1000) * 3600 * 24 * 365;
-    int64_t ms = timeout_ms < longest_ms ? timeout_ms : longest_ms;
-    out_deadline->tv_sec += ms / 1000;
-    out_deadline->tv_nsec += (long)(ms % 1000) * 1000000;
-    if (out_deadline->tv_nsec >= 1000000000) {
-        out_deadline->tv_sec++;
-        out_deadline->tv_nsec -= 1000000000;
-    }
-}
 
 /* Waits until something has arrived, and takes all of it. */
 static rmq_status take_arrived(rmq_reader *reader, const struct timespec *deadline, rmq_error *err)
@@ -504,7 +488,7 @@ rmq_status rmq_reader_next(rmq_reader *reader, int64_t timeout_ms, rmq_batch **o
             return rmq_error_set(err, RMQ_NOT_FOUND, "the range is read to its end");
         if (reader->taken == NULL) {
             if (!has_deadline && timeout_ms > 0)
-                deadline_after(timeout_ms, &deadline);
+                deadline = rmq_deadline_after(timeout_ms);
             has_deadline = true;
             status = take_arrived(reader, &deadline, err);
             if (status != RMQ_OK)

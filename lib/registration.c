@@ -1,8 +1,8 @@
-/* Producer groups, announced by heartbeats: brokers ask a registered producer about undecided
- * transactions, and list it. A registration belongs to the connection it came on (protocol facts
- * 2), so it is repeated at once on every new connection to a master, before the calls that waited
- * for it, and then every heartbeat_ms (brokers forget a member after 120 s). That also keeps the
- * connection from being closed as idle.
+/* Groups, announced by heartbeats: brokers ask a registered producer about undecided transactions,
+ * and count the client among the members of its consumer groups. A registration belongs to the
+ * connection it came on (protocol facts 2), so it is repeated at once on every new connection to a
+ * master, before the calls that waited for it, and then every heartbeat_ms (brokers forget a member
+ * after 120 s). That also keeps the connection from being closed as idle.
  *
  * Without a group nothing is sent: a client that only reads ranges is no member of anything.
  *
@@ -23,28 +23,42 @@ static void on_heartbeat_answer(void *ctx, const rmq_call_outcome *outcome)
     rmq_error error;
     if (outcome->status != RMQ_OK)
         return; /* the link layer tells of it */
-    bool refused = rmq_answer_error(outcome->answer, "HEART_BEAT", "a broker", &error) != RMQ_OK;
+    rmq_status status = rmq_answer_error(outcome->answer, "HEART_BEAT", "a broker", &error);
+    bool refused = status != RMQ_OK;
     if (refused && !client->registration.refused)
         rmq_client_log(client, RMQ_LOG_WARN, "heartbeat", "%s", error.text);
     client->registration.refused = refused;
+    if (status != RMQ_AUTH)
+        return;
+    for (rmq_consumer_group *at = client->registration.consumers; at != NULL; at = at->next)
+        at->refused(at, &error);
 }
 
 static rmq_status encode_groups(const rmq_registration *registration, rmq_buf *out, rmq_error *err)
 {
-    size_t count = 0;
+    rmq_heartbeat heartbeat = {.client_id = registration->client->client_id};
     for (rmq_producer_group *group = registration->groups; group != NULL; group = group->next)
-        count++;
-    char **names = rmq_calloc(count, sizeof(*names));
-    if (names == NULL)
-        return rmq_error_set(err, RMQ_NOMEM, "no memory for a heartbeat");
-    size_t i = 0;
-    for (rmq_producer_group *group = registration->groups; group != NULL; group = group->next)
-        names[i++] = group->name;
-    const rmq_heartbeat heartbeat = {.client_id = registration->client->client_id,
-                                     .producer_groups = names,
-                                     .n_producer_groups = count};
-    rmq_status status = rmq_heartbeat_encode(&heartbeat, out, err);
-    rmq_free(names);
+        heartbeat.n_producer_groups++;
+    for (rmq_consumer_group *group = registration->consumers; group != NULL; group = group->next)
+        heartbeat.n_consumers++;
+    heartbeat.producer_groups =
+        rmq_calloc(heartbeat.n_producer_groups + 1, sizeof(*heartbeat.producer_groups));
+    heartbeat.consumers = rmq_calloc(heartbeat.n_consumers + 1, sizeof(*heartbeat.consumers));
+    rmq_status status = RMQ_NOMEM;
+    if (heartbeat.producer_groups != NULL && heartbeat.consumers != NULL) {
+        size_t i = 0;
+        for (rmq_producer_group *group = registration->groups; group != NULL; group = group->next)
+            heartbeat.producer_groups[i++] = group->name;
+        i = 0;
+        for (const rmq_consumer_group *group = registration->consumers; group != NULL;
+             group = group->next)
+            heartbeat.consumers[i++] = group->data;
+        status = rmq_heartbeat_encode(&heartbeat, out, err);
+    } else {
+        rmq_error_set(err, RMQ_NOMEM, "no memory for a heartbeat");
+    }
+    rmq_free(heartbeat.producer_groups);
+    rmq_free(heartbeat.consumers);
     return status;
 }
 
@@ -83,9 +97,14 @@ static void visit_master(void *ctx, const char *address)
         rmq_peer_connect(peer);
 }
 
-static void beat(rmq_registration *registration)
+static bool is_empty(const rmq_registration *registration)
 {
-    if (registration->groups == NULL || registration->client->closing)
+    return registration->groups == NULL && registration->consumers == NULL;
+}
+
+void rmq_registration_beat(rmq_registration *registration)
+{
+    if (is_empty(registration) || registration->client->closing)
         return;
     rmq_route_cache_each_master(&registration->client->routes, visit_master, registration);
     rmq_timer_set(&registration->timer, registration->client->settings.config.heartbeat_ms);
@@ -93,13 +112,14 @@ static void beat(rmq_registration *registration)
 
 static void on_timer(rmq_timer *timer)
 {
-    beat((rmq_registration *)((char *)timer - offsetof(rmq_registration, timer)));
+    rmq_registration_beat((rmq_registration *)((char *)timer - offsetof(rmq_registration, timer)));
 }
 
 rmq_status rmq_registration_init(rmq_registration *registration, rmq_client *client, rmq_error *err)
 {
     registration->client = client;
     registration->groups = NULL;
+    registration->consumers = NULL;
     registration->refused = false;
     return rmq_timer_init(&registration->timer, client->loop, on_timer, err);
 }
@@ -120,13 +140,16 @@ void rmq_registration_deinit(rmq_registration *registration)
 
 void rmq_registration_connected(rmq_registration *registration, struct rmq_peer *peer)
 {
-    if (rmq_registration_wants(registration, peer))
-        send_heartbeat(registration, peer->text);
+    if (!rmq_registration_wants(registration, peer))
+        return;
+    send_heartbeat(registration, peer->text);
+    for (rmq_consumer_group *at = registration->consumers; at != NULL; at = at->next)
+        at->changed(at);
 }
 
 bool rmq_registration_wants(rmq_registration *registration, const struct rmq_peer *peer)
 {
-    return registration->groups != NULL && !registration->client->closing &&
+    return !is_empty(registration) && !registration->client->closing &&
            !rmq_client_is_cancelled(registration->client) &&
            rmq_route_cache_is_master(&registration->client->routes, peer->text);
 }
@@ -155,19 +178,25 @@ rmq_status rmq_client_add_producer_group(rmq_client *client, const char *group, 
     added->n_refs = 1;
     added->next = NULL;
     *at = added;
-    beat(&client->registration);
+    rmq_registration_beat(&client->registration);
     return RMQ_OK;
 }
 
+/* A group that is left, and what the brokers call it there. */
+typedef struct departure {
+    const char *field;
+    const char *group;
+} departure;
+
 static void unregister(rmq_peer *peer, void *ctx)
 {
-    const char *group = ctx;
+    const departure *left = ctx;
     rmq_command request;
     if (!peer->up || !rmq_route_cache_is_master(&peer->client->routes, peer->text))
         return;
     rmq_command_init(&request, RMQ_REQUEST_UNREGISTER_CLIENT);
     rmq_command_set(&request, "clientID", peer->client->client_id);
-    rmq_command_set(&request, "producerGroup", group);
+    rmq_command_set(&request, left->field, left->group);
     rmq_call_oneway(peer->client, peer->text, &request);
     rmq_command_deinit(&request);
 }
@@ -180,6 +209,41 @@ void rmq_client_remove_producer_group(rmq_client *client, const char *group)
         return;
     rmq_producer_group *removed = *at;
     *at = removed->next;
-    rmq_brokers_each(&client->brokers, unregister, removed->name);
+    departure left = {"producerGroup", removed->name};
+    rmq_brokers_each(&client->brokers, unregister, &left);
     rmq_free(removed);
+}
+
+rmq_status rmq_registration_add_consumer(rmq_registration *registration, rmq_consumer_group *group,
+                                         rmq_error *err)
+{
+    for (const rmq_consumer_group *at = registration->consumers; at != NULL; at = at->next)
+        if (strcmp(at->data.group, group->data.group) == 0)
+            return rmq_error_set(err, RMQ_INVAL,
+                                 "this client is a member of group \"%s\" already; a second "
+                                 "member needs a client of its own",
+                                 group->data.group);
+    group->next = registration->consumers;
+    registration->consumers = group;
+    rmq_registration_beat(registration);
+    return RMQ_OK;
+}
+
+void rmq_registration_remove_consumer(rmq_registration *registration, rmq_consumer_group *group)
+{
+    rmq_consumer_group **at = &registration->consumers;
+    while (*at != NULL && *at != group)
+        at = &(*at)->next;
+    if (*at == NULL)
+        return;
+    *at = group->next;
+    departure left = {"consumerGroup", group->data.group};
+    rmq_brokers_each(&registration->client->brokers, unregister, &left);
+}
+
+void rmq_registration_notify(rmq_registration *registration, rmq_slice group)
+{
+    for (rmq_consumer_group *at = registration->consumers; at != NULL; at = at->next)
+        if (rmq_slice_equals(group, at->data.group))
+            at->changed(at);
 }

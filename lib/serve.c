@@ -1,9 +1,9 @@
 /* Requests that servers send to their clients, on the connection that the client made. They number
  * them by themselves, so their opaques say nothing about ours.
  *
- * Nothing here has members or transactions yet. What needs an answer gets "not supported" (code 3),
- * so that the administrator or broker that asked doesn't wait for its time limit; what does not is
- * left alone. Source: ClientRemotingProcessor 5.4.0; protocol facts 13. */
+ * A group's members are told when it changes. What else needs an answer gets "not supported" (code
+ * 3), so that the administrator or broker that asked doesn't wait for its time limit; what does not
+ * is left alone. Source: ClientRemotingProcessor 5.4.0; protocol facts 13. */
 #include "serve.h"
 
 #include "../proto/codes.h"
@@ -42,6 +42,12 @@ void rmq_serve_request(rmq_peer *peer, const rmq_command *request)
     rmq_client_log(peer->client, RMQ_LOG_DEBUG, "link", "%s sends request %d (%s)%s", peer->text,
                    request->code, rmq_request_code_name(request->code),
                    rmq_command_is_oneway(request) ? ", oneway" : "");
+    rmq_slice group;
+    if (request->code == RMQ_REQUEST_NOTIFY_CONSUMER_IDS_CHANGED) {
+        if (rmq_command_get(request, "consumerGroup", &group))
+            rmq_registration_notify(&peer->client->registration, group);
+        return;
+    }
     if (!rmq_command_is_oneway(request))
         answer_unsupported(peer, request);
 }

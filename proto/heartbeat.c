@@ -284,7 +284,7 @@ rmq_status rmq_heartbeat_decode(rmq_slice body, rmq_heartbeat *out_heartbeat, rm
     return status;
 }
 
-static void consumer_deinit(rmq_consumer_data *consumer)
+void rmq_consumer_data_deinit(rmq_consumer_data *consumer)
 {
     for (size_t i = 0; i < consumer->n_subscriptions; i++) {
         rmq_free(consumer->subscriptions[i].topic);
@@ -302,7 +302,7 @@ void rmq_heartbeat_deinit(rmq_heartbeat *heartbeat)
 {
     rmq_body_strings_free(heartbeat->producer_groups, heartbeat->n_producer_groups);
     for (size_t i = 0; i < heartbeat->n_consumers; i++)
-        consumer_deinit(&heartbeat->consumers[i]);
+        rmq_consumer_data_deinit(&heartbeat->consumers[i]);
     rmq_free(heartbeat->consumers);
     rmq_free(heartbeat->client_id);
     *heartbeat = (rmq_heartbeat){.client_id = NULL};

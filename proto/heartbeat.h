@@ -39,6 +39,7 @@ RMQ_MUST_CHECK rmq_status rmq_heartbeat_encode(const rmq_heartbeat *heartbeat, r
 RMQ_MUST_CHECK rmq_status rmq_heartbeat_decode(rmq_slice body, rmq_heartbeat *out_heartbeat,
                                                rmq_error *err);
 void rmq_heartbeat_deinit(rmq_heartbeat *heartbeat);
+void rmq_consumer_data_deinit(rmq_consumer_data *consumer);
 
 /* One queue in a lock body. */
 typedef struct rmq_lock_queue {

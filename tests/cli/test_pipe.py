@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -40,6 +41,26 @@ def consume(topic, *more, **options_of_run):
     code, out, err = millrace.run("consume", "--topic", topic, "--until", "end", *more, **options_of_run)
     equal(code, 0, "consume: " + err)
     return out
+
+
+def wait_until(test, complaint):
+    """A process of its own does it, some time; half a minute is for ever."""
+    for _ in range(600):
+        if test():
+            return
+        time.sleep(0.05)
+    check(False, complaint)
+
+
+def lines(file):
+    """Of a file that a process is still writing, by a position of our own."""
+    with open(file.name, "rb") as mine:
+        return mine.read().decode().splitlines()
+
+
+def last_line(file, part):
+    found = [line for line in lines(file) if part in line]
+    return found[-1] if found else ""
 
 
 def wait_stored(topic, count):
@@ -158,6 +179,55 @@ def _():
     equal(consume(topic, "--count", "3", *raw).split(), ["4", "5", "6"])
     equal(consume(topic, *raw).split(), ["7", "8", "9"])
     equal(consume(topic, *raw), "")
+
+
+@case("members of a group share the queues; a killed one's go to the others, and no line is missing")
+def _():
+    topic = new_topic(4)
+    group = "pipe_join_%d_%d" % (os.getpid(), int(time.time()))
+    words = ("consume", "--topic", topic, "--group", group, "--join", "--format", "%q %s", "-v")
+    with tempfile.TemporaryDirectory() as directory:
+        logs = [open(os.path.join(directory, "member%d" % number), "ab") for number in range(2)]
+        outs = [open(os.path.join(directory, "lines%d" % number), "ab") for number in range(2)]
+
+        def reads(number, queues):
+            text = "this member reads %d of the 4 queues" % queues
+            wait_until(lambda: last_line(logs[number], "this member reads").endswith("%s of %s" % (text, topic)),
+                       "member %d never said: %s" % (number, text))
+
+        members = []
+        for number in range(2):
+            members.append(millrace.start(*words, stdout=outs[number], stderr=logs[number]))
+            reads(0, 4 if number == 0 else 2)
+        reads(1, 2)
+        produce(topic, "".join("%d\n" % number for number in range(1000)))
+        wait_until(lambda: sum(len(lines(out)) for out in outs) >= 1000, "1000 lines never came")
+        queues = [{line.split()[0] for line in lines(out)} for out in outs]
+        equal((len(queues[0]), len(queues[1]), queues[0] & queues[1]), (2, 2, set()), "queues of each")
+        equal(sorted(int(line.split()[1]) for out in outs for line in lines(out)), list(range(1000)), "each once")
+        members[1].kill()
+        members[1].wait()
+        produce(topic, "".join("%d\n" % number for number in range(1000, 1100)))
+        wait_until(lambda: {int(line.split()[1]) for line in lines(outs[0])} >= set(range(1000, 1100)), "the rest never came")
+        members[0].send_signal(signal.SIGTERM)
+        equal(members[0].wait(timeout=30), 0)
+        for file in logs + outs:
+            file.close()
+    equal(consume(topic, "--group", group), "", "it was committed")
+
+
+@case("a member that leaves at the end leaves the rest to those who stay")
+def _():
+    topic = new_topic(4)
+    group = "pipe_leave_%d_%d" % (os.getpid(), int(time.time()))
+    produce(topic, "".join("%d\n" % number for number in range(400)))
+    wait_stored(topic, 400)
+    words = ("--group", group, "--join", "--format", "raw")
+    equal(sorted(int(line) for line in consume(topic, *words).split()), list(range(400)))
+    equal(consume(topic, *words), "")
+    code, out, err = millrace.run("consume", "--topic", topic, "--join")
+    equal((code, out), (2, ""), err)
+    check("--join needs --group" in err, err)
 
 
 @case("a closed pipe ends quietly with 0")
