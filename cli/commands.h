@@ -12,6 +12,8 @@ extern const mill_command mill_command_topic_describe;
 extern const mill_command mill_command_topic_delete;
 extern const mill_command mill_command_broker;
 extern const mill_command mill_command_checkpoint_show;
+extern const mill_command mill_command_bench_read;
+extern const mill_command mill_command_bench_send;
 extern const mill_command mill_command_demo;
 extern const mill_command mill_command_demo_job;
 

@@ -16,7 +16,7 @@ static const mill_command *const commands[] = {
     &mill_command_demo,           &mill_command_demo_job,     &mill_command_consume,
     &mill_command_produce,        &mill_command_topic_list,   &mill_command_topic_create,
     &mill_command_topic_describe, &mill_command_topic_delete, &mill_command_checkpoint_show,
-    &mill_command_broker,
+    &mill_command_broker,         &mill_command_bench_read,   &mill_command_bench_send,
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
