@@ -84,6 +84,7 @@ static rmq_status open_ports(rmq_devbroker *broker, rmq_error *err)
 static void *loop_main(void *argument)
 {
     rmq_devbroker *broker = argument;
+    pthread_setname_np(pthread_self(), "rmq-devbroker");
     event_base_dispatch(broker->base);
     return NULL;
 }

@@ -104,6 +104,7 @@ static void pause_until(int64_t at_ms)
 static void *produce(void *ctx)
 {
     mill_demo_producer *self = ctx;
+    pthread_setname_np(pthread_self(), "demo-producer");
     int64_t n = self->ledger->n_orders;
     int64_t started_ms = rmq_clock_monotonic_ns() / 1000000;
     rmq_status status = RMQ_OK;

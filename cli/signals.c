@@ -22,6 +22,7 @@ static int stop_fd = -1;
 
 static void *wait_for_signals(void *set)
 {
+    pthread_setname_np(pthread_self(), "mill-signals");
     for (;;) {
         int number = 0;
         if (sigwait(set, &number) != 0)

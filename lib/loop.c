@@ -87,6 +87,7 @@ static void run_stop(rmq_task *task)
 static void *loop_main(void *ctx)
 {
     rmq_loop *loop = ctx;
+    pthread_setname_np(pthread_self(), "rmq-loop");
     current_loop = loop;
     while (!loop->stopping)
         event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);

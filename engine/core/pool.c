@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 
 struct mill_pool {
     uint32_t n_workers; /* that were started */
@@ -21,6 +22,7 @@ struct mill_pool {
     pthread_cond_t work;
     mill_job_queue *first_turn;
     mill_job_queue *last_turn;
+    uint32_t n_named; /* workers that have taken a number for their name */
     bool stopping;
 };
 
@@ -59,11 +61,20 @@ static mill_job *job_take(mill_pool *pool)
     return job;
 }
 
+/* For debuggers, profilers and the tests that aim at one thread. */
+static void name_worker(uint32_t number)
+{
+    char name[16]; /* the kernel's limit */
+    snprintf(name, sizeof(name), "mill-work-%u", number % 100000);
+    pthread_setname_np(pthread_self(), name);
+}
+
 static void *worker_main(void *argument)
 {
     mill_pool *pool = argument;
     on_worker = true;
     pthread_mutex_lock(&pool->lock);
+    name_worker(pool->n_named++);
     for (;;) {
         mill_job *job = job_take(pool);
         if (job != NULL) {

@@ -119,6 +119,7 @@ static void *keep(void *direct_ptr)
 {
     mill_direct *direct = direct_ptr;
     troubles known = {0};
+    pthread_setname_np(pthread_self(), "mill-keeper");
     struct timespec refresh_at = in_ms(REFRESH_MS);
     pthread_mutex_lock(&direct->lock);
     while (!direct->stopping || direct->has_reports) {

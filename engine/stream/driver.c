@@ -323,6 +323,7 @@ void *mill_stream_drive(void *stream_ptr)
 {
     mill_streaming_context *stream = stream_ptr;
     rmq_error err = {0};
+    pthread_setname_np(pthread_self(), "mill-driver");
     rmq_status status = run_batches(stream, &err);
     if (status == RMQ_CANCELLED && mill_stream_stopping(stream))
         status = RMQ_OK;
