@@ -201,6 +201,11 @@ static rmq_status make_sink(const mill_args *args, const mill_type *pair, mill_s
     return mill_sqlite_sink_new(&config, out_sink, err);
 }
 
+static bool batch_orders(const mill_args *args, int64_t *out_orders)
+{
+    return mill_args_int64(args, "batch-orders", 1, 1000000, 20000, out_orders);
+}
+
 /* Orders to totals and to applied, in one transaction. */
 static rmq_status build(const mill_args *args, mill_context *context,
                         mill_streaming_context *stream, const rmq_client_config *client,
@@ -209,7 +214,8 @@ static rmq_status build(const mill_args *args, mill_context *context,
     mill_direct_config direct = MILL_DIRECT_CONFIG_INIT;
     direct.client = *client;
     direct.topics = mill_args_get(args, "topic");
-    direct.max_records_per_batch = 20000;
+    if (!batch_orders(args, &direct.max_records_per_batch))
+        return rmq_error_set(err, RMQ_INVAL, "--batch-orders is no number");
     direct.on_data_loss = strcmp(choice(args, "on-data-loss"), "skip") == 0 ? MILL_DATA_LOSS_SKIP
                                                                             : MILL_DATA_LOSS_FAIL;
     const mill_type *pair = mill_type_pair(context, mill_type_text(), mill_type_int64(), err);
@@ -282,9 +288,13 @@ static rmq_status run_stream(const mill_args *args, const mill_streaming_config 
 static bool parse(const mill_args *args, mill_streaming_config *config)
 {
     const char *until = mill_args_get(args, "until");
+    int64_t orders = 0;
+    int64_t keep = 0;
     if (mill_args_need(args, "topic") == NULL || mill_args_need(args, "db") == NULL ||
         mill_args_need(args, "checkpoint") == NULL ||
-        !mill_args_duration(args, "interval", 200, &config->batch_interval_ms))
+        !mill_args_duration(args, "interval", 200, &config->batch_interval_ms) ||
+        !batch_orders(args, &orders) ||
+        !mill_args_int64(args, "keep-batches", 1, 1000000, 100, &keep))
         return false;
     if (until != NULL && strcmp(until, "end") != 0) {
         mill_complain_usage(mill_args_command(args), "--until %s: only end is understood here",
@@ -296,6 +306,7 @@ static bool parse(const mill_args *args, mill_streaming_config *config)
     config->name = "demo";
     config->checkpoint = mill_args_get(args, "checkpoint");
     config->trigger = until != NULL ? MILL_TRIGGER_AVAILABLE_NOW : MILL_TRIGGER_INTERVAL;
+    config->min_batches_to_retain = (uint32_t)keep;
     config->take_over = mill_args_flag(args, "take-over");
     config->adopt_sink = mill_args_flag(args, "adopt-sink");
     config->on_progress = show_progress;
@@ -337,6 +348,8 @@ static const mill_option options[] = {
      false, false},
     {"until", "end", "stop when what was there at the start has taken effect", false, false},
     {"interval", "TIME", "batch interval (default 200ms)", false, false},
+    {"batch-orders", "N", "so many orders in a batch at most (default 20000)", false, false},
+    {"keep-batches", "N", "so many batches stay in the checkpoint (default 100)", false, false},
     {"unsafe", NULL,
      "write offsets outside of the transaction: loses or repeats orders when killed", false, false},
     {NULL, NULL, NULL, false, false},
