@@ -38,8 +38,17 @@ static _Thread_local const rmq_loop *current_loop;
 
 static pthread_once_t libevent_once = PTHREAD_ONCE_INIT;
 
+/* libevent would print its warnings to stderr, which belongs to the program; what failed comes back
+ * as a status, or is tried again in the loop's next turn. */
+static void ignore_warning(int severity, const char *text)
+{
+    (void)severity;
+    (void)text;
+}
+
 static void prepare_libevent(void)
 {
+    event_set_log_callback(ignore_warning);
     /* Bases here need no locks, but libevent's random generator is shared by all of them. */
     (void)evthread_use_pthreads();
 }

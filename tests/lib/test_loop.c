@@ -1,9 +1,12 @@
 /* The loop thread: order of posts, waiting, timers, and that stopping loses nothing. */
 #include "../support/support.h"
 
+#include <event2/event.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../../lib/loop.h"
 
@@ -175,6 +178,31 @@ START_TEST(timers_fire_in_order_and_cleared_ones_never)
 }
 END_TEST
 
+/* libevent warns when epoll refuses a descriptor; stderr is the program's. */
+START_TEST(libevent_prints_nothing)
+{
+    rmq_loop *loop = make_loop();
+    FILE *seen = tmpfile();
+    int closed = dup(STDERR_FILENO);
+    ck_assert(seen != NULL && closed >= 0);
+    close(closed);
+    struct event_base *base = event_base_new();
+    struct event *event = event_new(base, closed, EV_READ, NULL, NULL);
+    ck_assert(base != NULL && event != NULL);
+    int before = dup(STDERR_FILENO);
+    dup2(fileno(seen), STDERR_FILENO);
+    int result = event_add(event, NULL);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    ck_assert_int_eq(result, -1);
+    ck_assert_int_eq(lseek(fileno(seen), 0, SEEK_END), 0);
+    event_free(event);
+    event_base_free(base);
+    fclose(seen);
+    rmq_loop_free(loop);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("loop");
@@ -182,6 +210,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, posts_of_a_thread_run_in_order_and_all_run);
     tcase_add_test(tc, what_is_posted_while_it_stops_still_runs);
     tcase_add_test(tc, run_sync_waits);
+    tcase_add_test(tc, libevent_prints_nothing);
     tcase_add_test(tc, timers_fire_in_order_and_cleared_ones_never);
     suite_add_tcase(suite, tc);
     return suite;
