@@ -21,6 +21,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define MAX_WAKE_TRIES 100
+
 struct rmq_loop {
     struct event_base *base;
     struct event *wake_event;
@@ -196,9 +198,12 @@ void rmq_loop_post(rmq_loop *loop, rmq_task *task)
     if (!was_empty)
         return;
     const uint64_t one = 1;
-    /* EAGAIN means that the counter is full, hence readable: the loop wakes anyway. */
-    while (write(loop->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-        ;
+    /* EAGAIN means that the counter is full, hence readable: the loop wakes anyway. Any other
+     * failure is asked again: the next post writes nothing, so a lost wake would be for ever. */
+    for (int tries = 0; tries < MAX_WAKE_TRIES; tries++) {
+        if (write(loop->wake_fd, &one, sizeof(one)) >= 0 || errno == EAGAIN)
+            return;
+    }
 }
 
 /* A task and the thread that waits for it. */
