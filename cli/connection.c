@@ -157,20 +157,29 @@ rmq_client *mill_connect(const mill_args *args, int *out_exit)
         mill_signals_cancel_client(client);
         mill_log_quiet(true);
         status = rmq_client_connect(client, config.connect_timeout_ms, &err);
-        mill_signals_cancel_client(
-            NULL); /* later calls end by their own deadlines, and a stop may still commit */
     }
     if (status != RMQ_OK) {
-        bool stopped = status == RMQ_CANCELLED && mill_signals_stopping();
-        *out_exit = status == RMQ_INVAL ? MILL_EXIT_USAGE
-                    : stopped           ? MILL_EXIT_OK
-                                        : MILL_EXIT_FAILURE;
-        if (!stopped)
-            mill_complain_error("connect", &err);
-        rmq_client_free(client);
+        *out_exit = mill_complain_call("connect", &err);
+        if (status == RMQ_INVAL)
+            *out_exit = MILL_EXIT_USAGE;
+        mill_disconnect(client);
         client = NULL;
     }
 out:
     mill_secrets_free(&secrets);
     return client;
+}
+
+void mill_disconnect(rmq_client *client)
+{
+    mill_signals_cancel_client(NULL);
+    rmq_client_free(client);
+}
+
+int mill_complain_call(const char *what, const rmq_error *err)
+{
+    if (err->status != RMQ_CANCELLED || !mill_signals_stopping())
+        return mill_complain_error(what, err);
+    mill_complain("%s: stopped before its end", what);
+    return MILL_EXIT_OK;
 }

@@ -18,7 +18,12 @@ bool mill_connection_config(const mill_args *args, rmq_client_config *out_config
                             mill_secrets *out_secrets, int *out_exit);
 void mill_secrets_free(mill_secrets *secrets);
 
-/* A client that has reached a name server; NULL after a complaint, with *out_exit set. */
+/* A client that has reached a name server; NULL after a complaint, with *out_exit set. A stop ends
+ * its calls with CANCELLED from now on, until mill_signals_cancel_client(NULL). */
 rmq_client *mill_connect(const mill_args *args, int *out_exit);
+/* Frees what mill_connect gave; accepts NULL. */
+void mill_disconnect(rmq_client *client);
+/* Says why a call failed (or that a stop ended it), and gives the exit code. */
+int mill_complain_call(const char *what, const rmq_error *err);
 
 #endif

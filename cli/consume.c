@@ -133,28 +133,61 @@ static rmq_status drain_queue(consumer *self, mill_consume_queue *queue, bool *o
     return RMQ_OK;
 }
 
-static void commit_queue(consumer *self, mill_consume_queue *queue, bool at_end)
+static rmq_status commit_queue(consumer *self, mill_consume_queue *queue, rmq_error *err)
 {
     rmq_queue id = {self->plan.topic, queue->broker_name, queue->queue_id};
-    rmq_error err;
-    if (queue->printed == queue->committed)
-        return;
     rmq_status status =
-        rmq_group_offset_commit(self->plan.client, self->plan.group, &id, queue->printed, &err);
+        rmq_group_offset_commit(self->plan.client, self->plan.group, &id, queue->printed, err);
     if (status == RMQ_OK)
         queue->committed = queue->printed;
-    else if (at_end)
-        mill_complain("consume: group %s: %s", self->plan.group, err.text);
-    else
-        mill_log_line(NULL, RMQ_LOG_WARN, "consume", err.text);
+    return status;
 }
 
-static void commit(consumer *self, bool at_end)
+/* Whether a commit to this queue's broker has just failed: the next would only wait as long again.
+ */
+static bool is_broker_in(const bool *failed, const mill_consume_queues *queues, size_t at)
 {
-    if (self->plan.group == NULL || !mill_output_flush())
-        return;
-    for (size_t i = 0; i < self->queues.count; i++)
-        commit_queue(self, &self->queues.items[i], at_end);
+    for (size_t i = 0; i < at; i++)
+        if (failed[i] && strcmp(queues->items[i].broker_name, queues->items[at].broker_name) == 0)
+            return true;
+    return false;
+}
+
+/* Commits what was printed; the number of queues for which that failed, with why in `err`. */
+static size_t commit_queues(consumer *self, bool *failed, rmq_error *err)
+{
+    size_t n_failed = 0;
+    for (size_t i = 0; i < self->queues.count; i++) {
+        mill_consume_queue *queue = &self->queues.items[i];
+        if (queue->printed == queue->committed)
+            continue;
+        failed[i] =
+            is_broker_in(failed, &self->queues, i) || commit_queue(self, queue, err) != RMQ_OK;
+        n_failed += failed[i];
+    }
+    return n_failed;
+}
+
+/* False if the group doesn't know all of what was printed; said aloud at the end, else logged. */
+static bool commit(consumer *self, bool at_end)
+{
+    if (self->plan.group == NULL || self->queues.count == 0 || !mill_output_flush())
+        return true;
+    rmq_error err;
+    bool *failed = rmq_calloc(self->queues.count, sizeof(*failed));
+    size_t n_failed = self->queues.count;
+    if (failed == NULL)
+        (void)rmq_error_set(&err, RMQ_NOMEM, "out of memory");
+    else
+        n_failed = commit_queues(self, failed, &err);
+    rmq_free(failed);
+    if (n_failed > 0 && at_end)
+        mill_complain("consume: group %s: offsets of %zu queues are not committed, their last "
+                      "messages will come again: %s",
+                      self->plan.group, n_failed, err.text);
+    else if (n_failed > 0)
+        mill_log_line(NULL, RMQ_LOG_WARN, "consume", err.text);
+    return n_failed == 0;
 }
 
 /* ---- as a member of the group ---- */
@@ -199,8 +232,9 @@ static rmq_status follow_group(consumer *self, rmq_error *err)
     for (size_t i = self->queues.count; i-- > 0;) {
         if (mill_consume_queues_has(mine, &self->queues.items[i]))
             continue;
-        if (written)
-            commit_queue(self, &self->queues.items[i], false);
+        if (written && self->queues.items[i].printed != self->queues.items[i].committed &&
+            commit_queue(self, &self->queues.items[i], err) != RMQ_OK)
+            mill_log_line(NULL, RMQ_LOG_WARN, "consume", err->text);
         mill_consume_queues_drop(&self->queues, i);
     }
     status = mill_consume_queues_take(&self->plan, self->known, mine, &self->queues, err);
@@ -264,7 +298,9 @@ static rmq_status consume_all(consumer *self, rmq_error *err)
     rmq_status status = self->plan.join
                             ? join(self, err)
                             : mill_consume_queues_find(&self->plan, true, &self->queues, err);
-    mill_log_quiet(false); /* from here on it reconnects for ever, and says so */
+    if (status == RMQ_OK)
+        mill_signals_cancel_client(NULL); /* from here on a stop finds offsets to commit */
+    mill_log_quiet(false);                /* from here on it reconnects for ever, and says so */
     self->commit_at_ms = now_ms() + COMMIT_EVERY_MS;
     self->look_at_ms = now_ms() + LOOK_FOR_QUEUES_MS;
     while (status == RMQ_OK && !is_finished(self)) {
@@ -382,17 +418,18 @@ static int run(const mill_args *args)
         rmq_status status = consume_all(&self, &err);
         exit_code = mill_output_exit(MILL_EXIT_OK);
         if (status != RMQ_OK)
-            exit_code = mill_complain_error("consume", &err);
+            exit_code = mill_complain_call("consume", &err);
         if (self.n_damaged > DAMAGED_SHOWN)
             mill_complain("consume: %lld bodies in all were printed as they were stored",
                           (long long)self.n_damaged);
-        commit(&self, true);
+        if (status != RMQ_CANCELLED && !commit(&self, true))
+            exit_code = MILL_EXIT_FAILURE;
         show_progress(&self, true);
     }
     mill_consume_queues_close(&self.queues);
     rmq_group_leave(self.member);
     rmq_queue_list_free(self.known);
-    rmq_client_free(self.plan.client);
+    mill_disconnect(self.plan.client);
     rmq_json_writer_deinit(&self.writer);
     rmq_free(broker);
     if (self.wake_fd >= 0)

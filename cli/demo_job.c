@@ -267,13 +267,12 @@ static rmq_status run_stream(const mill_args *args, const mill_streaming_config 
         status = build(args, context, stream, client, &state, err);
     *out_exit = status == RMQ_INVAL ? MILL_EXIT_USAGE : MILL_EXIT_FAILURE;
     if (status == RMQ_OK) {
+        mill_signals_on_stop(stop_stream, stream);
         mill_log_quiet(true); /* a link that fails now is what the start reports */
         status = mill_streaming_start(stream, err);
         mill_log_quiet(false);
-    }
-    if (status == RMQ_OK) {
-        mill_signals_on_stop(stop_stream, stream);
-        status = mill_streaming_await(stream, -1, err);
+        if (status == RMQ_OK)
+            status = mill_streaming_await(stream, -1, err);
         mill_signals_on_stop(NULL, NULL);
     }
     if (atomic_load(&state.n_skipped) > 0)
@@ -326,6 +325,8 @@ static int run(const mill_args *args)
         rmq_status status = run_stream(args, &config, &client, &exit_code, &err);
         if (status == RMQ_OK)
             exit_code = MILL_EXIT_OK;
+        else if (status == RMQ_CANCELLED)
+            exit_code = mill_complain_call("demo job", &err);
         else
             mill_complain_error("demo job", &err);
         if (status == RMQ_OK && mill_signals_stopping())

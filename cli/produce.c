@@ -265,6 +265,8 @@ static int send_all(sender *self, rmq_client *client)
 {
     rmq_producer_config config = RMQ_PRODUCER_CONFIG_INIT;
     rmq_error err;
+    mill_signals_cancel_client(
+        NULL); /* what is under way when a stop comes is still acknowledged */
     rmq_status status = rmq_producer_new(client, &config, &self->producer, &err);
     if (status == RMQ_OK)
         status = send_lines(self, &err);
@@ -285,7 +287,7 @@ static int run(const mill_args *args)
     rmq_client *client = parse(args, &self) ? mill_connect(args, &exit_code) : NULL;
     if (client != NULL)
         exit_code = send_all(&self, client);
-    rmq_client_free(client);
+    mill_disconnect(client);
     for (size_t i = 0; i < self.n_inputs; i++)
         mill_input_message_deinit(&self.inputs[i]);
     rmq_free(self.inputs);

@@ -49,7 +49,7 @@ static int run_list(const mill_args *args)
     rmq_json_writer writer;
     rmq_json_writer_init(&writer);
     if (rmq_topic_list(client, &names, &err) != RMQ_OK) {
-        exit_code = mill_complain_error("topic list", &err);
+        exit_code = mill_complain_call("topic list", &err);
         goto out;
     }
     for (size_t i = 0; i < rmq_topic_names_count(names); i++) {
@@ -70,7 +70,7 @@ static int run_list(const mill_args *args)
 out:
     rmq_json_writer_deinit(&writer);
     rmq_topic_names_free(names);
-    rmq_client_free(client);
+    mill_disconnect(client);
     return exit_code;
 }
 
@@ -108,8 +108,8 @@ static int run_create(const mill_args *args)
         return exit_code;
     exit_code = MILL_EXIT_OK;
     if (rmq_topic_create(client, &config, &err) != RMQ_OK)
-        exit_code = mill_complain_error("topic create", &err);
-    rmq_client_free(client);
+        exit_code = mill_complain_call("topic create", &err);
+    mill_disconnect(client);
     return exit_code;
 }
 
@@ -166,7 +166,7 @@ static int run_describe(const mill_args *args)
     rmq_json_writer_init(&writer);
     bool json = mill_args_flag(args, "json");
     if (rmq_topic_describe(client, mill_args_positional(args, 0), &description, &err) != RMQ_OK) {
-        exit_code = mill_complain_error("topic describe", &err);
+        exit_code = mill_complain_call("topic describe", &err);
         goto out;
     }
     if (!json)
@@ -193,7 +193,7 @@ static int run_describe(const mill_args *args)
 out:
     rmq_json_writer_deinit(&writer);
     rmq_topic_description_free(description);
-    rmq_client_free(client);
+    mill_disconnect(client);
     return exit_code;
 }
 
@@ -218,8 +218,8 @@ static int run_delete(const mill_args *args)
         return exit_code;
     exit_code = MILL_EXIT_OK;
     if (rmq_topic_delete(client, mill_args_positional(args, 0), &err) != RMQ_OK)
-        exit_code = mill_complain_error("topic delete", &err);
-    rmq_client_free(client);
+        exit_code = mill_complain_call("topic delete", &err);
+    mill_disconnect(client);
     return exit_code;
 }
 

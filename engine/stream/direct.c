@@ -127,6 +127,11 @@ static void report(void *self, const mill_positions *positions)
     pthread_mutex_unlock(&direct->lock);
 }
 
+static void cancel_direct(void *self)
+{
+    rmq_client_cancel(((mill_direct *)self)->client);
+}
+
 static void close_direct(void *self)
 {
     mill_direct *direct = self;
@@ -166,6 +171,7 @@ static const mill_stream_source_vtable direct_vtable = {
     .plan = mill_direct_plan,
     .read = mill_direct_read,
     .report = report,
+    .cancel = cancel_direct,
     .close = close_direct,
     .free_self = free_direct,
 };

@@ -58,6 +58,9 @@ typedef struct mill_stream_source_vtable {
                        rmq_error *err);
     /* A batch is done. Must not take long. May be NULL. */
     void (*report)(void *self, const mill_positions *positions);
+    /* Ends what open or start waits for with CANCELLED, now and from now on; the stream doesn't
+     * come to run then. Thread: any, while they run. May be NULL. */
+    void (*cancel)(void *self);
     /* No more calls but free_self. May be called without open. */
     void (*close)(void *self);
     void (*free_self)(void *self);

@@ -224,6 +224,28 @@ mill_context *mill_stream_engine(const mill_streaming_context *stream)
 
 /* ---- life ---- */
 
+/* A stop from now on doesn't wait for brokers that don't answer; one that came before counts, too.
+ */
+static rmq_status begin_start(mill_streaming_context *stream, rmq_error *err)
+{
+    pthread_mutex_lock(&stream->lock);
+    bool stopped = atomic_load(&stream->stop) != MILL_STOP_NONE;
+    stream->starting = !stopped;
+    pthread_mutex_unlock(&stream->lock);
+    return stopped ? rmq_error_set(err, RMQ_CANCELLED, "stream %s was stopped before it started",
+                                   stream->config.name)
+                   : RMQ_OK;
+}
+
+static void end_start(mill_streaming_context *stream)
+{
+    pthread_mutex_lock(&stream->lock);
+    stream->starting = false;
+    while (stream->n_stoppers > 0)
+        pthread_cond_wait(&stream->wake, &stream->lock);
+    pthread_mutex_unlock(&stream->lock);
+}
+
 static rmq_status start(mill_streaming_context *stream, rmq_error *err)
 {
     if (stream->n_outputs == 0)
@@ -231,9 +253,13 @@ static rmq_status start(mill_streaming_context *stream, rmq_error *err)
                              "stream %s has no output: mill_write_to or mill_foreach_batch",
                              stream->config.name);
     stream->staged = stream->n_sinks != 1 || !stream->sinks[0].transactional;
-    rmq_status status = mill_stream_open(stream, err);
+    rmq_status status = begin_start(stream, err);
+    if (status != RMQ_OK)
+        return status;
+    status = mill_stream_open(stream, err);
     if (status == RMQ_OK)
         status = mill_stream_recover(stream, err);
+    end_start(stream);
     if (status != RMQ_OK)
         return status;
     int failed = pthread_create(&stream->driver, NULL, mill_stream_drive, stream);
@@ -318,16 +344,35 @@ rmq_status mill_streaming_await(mill_streaming_context *stream, int64_t timeout_
     return result;
 }
 
+/* The start of the stream ends with CANCELLED. Not under the lock, since the sources have their
+ * own; end_start waits. */
+static void cancel_sources(mill_streaming_context *stream)
+{
+    for (size_t i = 0; i < stream->n_sources; i++) {
+        const mill_stream_source *source = stream->sources[i];
+        if (source->vtable->cancel != NULL)
+            source->vtable->cancel(source->self);
+    }
+    pthread_mutex_lock(&stream->lock);
+    stream->n_stoppers--;
+    pthread_cond_broadcast(&stream->wake);
+    pthread_mutex_unlock(&stream->lock);
+}
+
 void mill_streaming_stop(mill_streaming_context *stream, bool graceful)
 {
     int wanted = graceful ? MILL_STOP_GRACEFUL : MILL_STOP_NOW;
     pthread_mutex_lock(&stream->lock);
+    bool starting = stream->starting;
+    stream->n_stoppers += starting;
     if (atomic_load(&stream->stop) < wanted)
         atomic_store(&stream->stop, wanted);
     if (!graceful)
         __atomic_store_n(&stream->cancelled, true, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&stream->wake);
     pthread_mutex_unlock(&stream->lock);
+    if (starting)
+        cancel_sources(stream);
 }
 
 static void free_parts(mill_streaming_context *stream)

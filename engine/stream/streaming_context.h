@@ -61,6 +61,8 @@ struct mill_streaming_context {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t wake;  /* a stop was asked for, or the stream ended */
     mill_stream_phase phase;
+    bool starting;       /* the sources are there, and may be cancelled */
+    uint32_t n_stoppers; /* that are cancelling them */
     bool joined;
     rmq_status result;
     rmq_error error;

@@ -2,9 +2,13 @@
  */
 #include "direct_support.h"
 
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -318,6 +322,65 @@ START_TEST(wrong_address)
 }
 END_TEST
 
+/* A name server that takes one connection and says nothing; then the stream is stopped. */
+typedef struct silence {
+    int listener;
+    char address[64];
+    mill_streaming_context *stream;
+} silence;
+
+static void silence_listen(silence *self)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(any);
+    self->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(self->listener, (struct sockaddr *)&any, len), 0);
+    ck_assert_int_eq(listen(self->listener, 8), 0);
+    ck_assert_int_eq(getsockname(self->listener, (struct sockaddr *)&any, &len), 0);
+    snprintf(self->address, sizeof(self->address), "127.0.0.1:%d", ntohs(any.sin_port));
+}
+
+static void *stop_when_asked(void *ctx)
+{
+    silence *self = ctx;
+    char first;
+    int link = accept(self->listener, NULL, NULL);
+    if (link >= 0 && recv(link, &first, 1, 0) == 1)
+        mill_streaming_stop(self->stream, true);
+    return (void *)(intptr_t)link;
+}
+
+/* 0: stopped while it asks a name server that doesn't answer; 1: stopped before. */
+START_TEST(stopped_while_it_starts)
+{
+    silence server;
+    direct_job job = job_to_the_end();
+    rmq_error err = {0};
+    silence_listen(&server);
+    job.namesrv = server.address;
+    running run = direct_build(&job);
+    server.stream = run.stream;
+    pthread_t stopper;
+    if (_i == 1)
+        mill_streaming_stop(run.stream, true);
+    else
+        ck_assert_int_eq(pthread_create(&stopper, NULL, stop_when_asked, &server), 0);
+    int64_t begun_ms = rmq_clock_monotonic_ns() / 1000000;
+    rmq_status status = mill_streaming_start(run.stream, &err);
+    int64_t took_ms = rmq_clock_monotonic_ns() / 1000000 - begun_ms;
+    ck_assert_msg(status == RMQ_CANCELLED, "%s: %s", rmq_status_name(status), err.text);
+    ck_assert_msg(took_ms < 2000, "loop %d: it took %lld ms", _i, (long long)took_ms);
+    ck_assert_int_eq(mill_streaming_await(run.stream, 0, &err), RMQ_CANCELLED);
+    if (_i == 0) {
+        void *link;
+        pthread_join(stopper, &link);
+        close((int)(intptr_t)link);
+    }
+    close(server.listener);
+    job_free(&run);
+}
+END_TEST
+
 START_TEST(bad_configs)
 {
     mill_context *context = context_make(1, 0);
@@ -371,6 +434,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, several_topics);
     tcase_add_test(tc, missing_topic);
     tcase_add_test(tc, wrong_address);
+    tcase_add_loop_test(tc, stopped_while_it_starts, 0, 2);
     tcase_add_test(tc, bad_configs);
     suite_add_tcase(suite, tc);
     return suite;

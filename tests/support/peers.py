@@ -9,6 +9,7 @@ import threading
 import time
 
 ROUTE = 105
+CLUSTER = 106
 
 
 def frame(header, body=b""):
@@ -130,16 +131,19 @@ class Directory(Server):
         super().__init__()
 
     def serve(self, link):
-        route = {"brokerDatas": [{"brokerAddrs": {"0": self.broker}, "brokerName": "broker-a", "cluster": "DefaultCluster"}],
+        data = {"brokerAddrs": {"0": self.broker}, "brokerName": "broker-a", "cluster": "DefaultCluster"}
+        route = {"brokerDatas": [data],
                  "queueDatas": [{"brokerName": "broker-a", "perm": 6, "readQueueNums": self.queues, "topicSysFlag": 0,
                                  "writeQueueNums": self.queues}], "filterServerTable": {}}
+        cluster = {"brokerAddrTable": {"broker-a": data}, "clusterAddrTable": {"DefaultCluster": ["broker-a"]}}
+        answers = {ROUTE: route, CLUSTER: cluster}
         while True:
             request = read_frame(link)
             if request is None:
                 return
-            known = request[0]["code"] == ROUTE
-            link.sendall(frame({"code": 0 if known else 3, "flag": 1, "opaque": request[0]["opaque"], "language": "JAVA",
-                                "version": 493}, json.dumps(route).encode() if known else b""))
+            answer = answers.get(request[0]["code"])
+            link.sendall(frame({"code": 3 if answer is None else 0, "flag": 1, "opaque": request[0]["opaque"], "language": "JAVA",
+                                "version": 493}, b"" if answer is None else json.dumps(answer).encode()))
 
 
 def make_certificate(directory, name, alternative, issuer=None, days=2):

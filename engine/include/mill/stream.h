@@ -146,8 +146,8 @@ MILL_API RMQ_MUST_CHECK rmq_status mill_foreach_batch(mill_dataset *dataset,
 /* Opens the checkpoint (lock, epoch) and the sinks, settles what an earlier process left, starts
  * the driver. Errors: LOCKED (names the process that holds the checkpoint), CORRUPT (names the
  * file), EXISTS (a sink belongs to another checkpoint), INVAL (the checkpoint belongs to another
- * job), UNSUPPORTED (format too new), IO, SINK, NOMEM, and what the client gives. Thread: any but a
- * worker, as for all here. */
+ * job), UNSUPPORTED (format too new), IO, SINK, NOMEM, CANCELLED (a stop was asked for), and what
+ * the client gives. Thread: any but a worker, as for all here. */
 MILL_API RMQ_MUST_CHECK rmq_status mill_streaming_start(mill_streaming_context *stream,
                                                         rmq_error *err);
 /* Waits until the stream ended by itself (error, ONCE, AVAILABLE_NOW) or by a stop, at most
@@ -156,7 +156,8 @@ MILL_API RMQ_MUST_CHECK rmq_status mill_streaming_start(mill_streaming_context *
 MILL_API RMQ_MUST_CHECK rmq_status mill_streaming_await(mill_streaming_context *stream,
                                                         int64_t timeout_ms, rmq_error *err);
 /* Asks for a stop: the batch under way is finished (or, with `graceful` false, given up; it runs
- * again at the next start). Returns at once. Thread: any, also a callback. */
+ * again at the next start); a start that still waits for a broker ends. Returns at once. Thread:
+ * any, also a callback. */
 MILL_API void mill_streaming_stop(mill_streaming_context *stream, bool graceful);
 /* Stops if need be, waits, closes sinks and checkpoint, frees. Accepts NULL. */
 MILL_API void mill_streaming_context_free(mill_streaming_context *stream);
