@@ -15,9 +15,11 @@
  * connection on which nothing was asked (they do after 120 s of silence; protocol facts 2) is no
  * outage.
  *
- * A peer that vanished without a word, or hangs, is found by calls that time out one after another
- * with not a byte received between them: the connection is closed then, and made anew by the next
- * call, perhaps to another address of the name. */
+ * A peer that vanished without a word, or hangs, is found by calls that time out with not a byte
+ * received meanwhile: the connection is closed then, and made anew by the next call, perhaps to
+ * another address of the name. One such call is enough where no other waits for its answer, since
+ * there is nothing to lose; three one after another where some do. Where bytes trickle in and make
+ * no answer, six: a slow link isn't made worse by that, since what it brings comes too late. */
 #include "brokers.h"
 
 #include "client_state.h"
@@ -29,6 +31,7 @@
 #define BACKOFF_FIRST_MS 100
 #define RECONNECT_SPREAD_MS 50
 #define MAX_SILENT_TIMEOUTS 3
+#define MAX_TRICKLING_TIMEOUTS 6
 #define FORGET_AFTER_NS ((int64_t)600 * 1000000000)
 
 static const rmq_conn_events conn_events;
@@ -351,12 +354,16 @@ bool rmq_peer_is_heard(const rmq_peer *peer, int64_t within_ms)
 
 void rmq_peer_note_timeout(rmq_peer *peer)
 {
-    if (peer->conn == NULL || ++peer->n_silent_timeouts < MAX_SILENT_TIMEOUTS)
+    if (peer->conn == NULL)
         return;
-    if (rmq_peer_is_heard(peer, peer->client->settings.config.request_timeout_ms))
+    int limit = MAX_TRICKLING_TIMEOUTS;
+    if (!rmq_peer_is_heard(peer, peer->client->settings.config.request_timeout_ms / 2))
+        limit = peer->pending.n_in_flight > 0 ? MAX_SILENT_TIMEOUTS : 1;
+    if (++peer->n_silent_timeouts < limit)
         return;
     rmq_error error;
-    rmq_error_set(&error, RMQ_CLOSED, "no answer to %d requests", peer->n_silent_timeouts);
+    rmq_error_set(&error, RMQ_CLOSED, "no answer to %d request%s", peer->n_silent_timeouts,
+                  peer->n_silent_timeouts == 1 ? "" : "s");
     hang_up(peer, &error);
 }
 

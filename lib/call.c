@@ -130,10 +130,10 @@ static void on_deadline(evutil_socket_t fd, short what, void *ctx)
     if (rmq_peer_release(peer, call))
         rmq_call_free(call);
     const rmq_call_outcome outcome = {.status = error.status, .sent = sent, .err = &error};
+    if (sent)
+        rmq_peer_note_timeout(peer); /* first: what `done` asks again goes to a new connection */
     if (done != NULL)
         done(done_ctx, &outcome);
-    if (sent)
-        rmq_peer_note_timeout(peer);
 }
 
 /* ---- starting ---- */

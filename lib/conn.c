@@ -294,6 +294,7 @@ static void read_in(rmq_conn *conn)
 static void become_up(rmq_conn *conn)
 {
     conn->state = CONN_UP;
+    conn->last_received_ns = rmq_clock_monotonic_ns();
     rmq_timer_clear(&conn->timer);
     conn->options.events->up(conn->options.owner);
     if (conn->state == CONN_UP && !conn->freed)

@@ -19,7 +19,7 @@
 static fake_peer server;
 static rmq_client *client;
 static log_record logged;
-static call_record calls[3];
+static call_record calls[4];
 
 static void start_client(const rmq_client_config *given)
 {
@@ -32,7 +32,7 @@ static void start_client(const rmq_client_config *given)
     config.log_level = RMQ_LOG_DEBUG;
     fake_peer_open(&server);
     client = client_make(server.address, &config);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         record_init(&calls[i], client, server.address);
 }
 
@@ -40,7 +40,7 @@ static void stop_client(void)
 {
     rmq_client_free(client);
     fake_peer_close(&server);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         record_deinit(&calls[i]);
 }
 
@@ -80,7 +80,9 @@ END_TEST
 
 START_TEST(a_late_answer_is_dropped_and_the_stream_goes_on)
 {
-    start_client(NULL);
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.request_timeout_ms = LONG_MS; /* this call alone is impatient: no reason to hang up */
+    start_client(&config);
     record_start(&calls[0], SHORT_MS);
     int fd = fake_accept(&server);
     int32_t opaque = fake_read_opaque(fd);
@@ -527,31 +529,82 @@ START_TEST(what_timed_out_in_the_queue_is_taken_back)
 }
 END_TEST
 
+/* The next call on a new connection is answered. */
+static void expect_new_connection(int n_done)
+{
+    record_start(&calls[0], LONG_MS);
+    int fd = fake_accept(&server);
+    fake_answer(fd, fake_read_opaque(fd), 0, 9);
+    record_wait(&calls[0], n_done);
+    ck_assert_int_eq(calls[0].number, 9);
+    close(fd);
+    stop_client();
+}
+
 START_TEST(a_silent_peer_is_hung_up_on)
 {
     rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
     config.request_timeout_ms = 50;
     start_client(&config);
-    int fd = -1;
+    record_start(&calls[0], SHORT_MS);
+    int fd = fake_accept(&server);
+    (void)fake_read_opaque(fd);
+    record_wait(&calls[0], 1);
+    ck_assert_int_eq(calls[0].status, RMQ_TIMEOUT);
+    fake_expect_closed(fd);
+    log_wait_for(&logged, "no answer");
+    ck_assert_int_eq(log_warnings(&logged), 1);
+    close(fd);
+    expect_new_connection(2);
+}
+END_TEST
+
+/* While others wait for their answers, one that doesn't come is no reason to lose them all. */
+START_TEST(a_silent_peer_that_others_wait_for_gets_three_tries)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.request_timeout_ms = 50;
+    start_client(&config);
+    record_start(&calls[3], LONG_MS);
+    int fd = fake_accept(&server);
+    (void)fake_read_opaque(fd);
     for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(record_count(&calls[3]), 0);
         record_start(&calls[i], SHORT_MS);
-        if (i == 0)
-            fd = fake_accept(&server);
         (void)fake_read_opaque(fd);
         record_wait(&calls[i], 1);
         ck_assert_int_eq(calls[i].status, RMQ_TIMEOUT);
     }
     fake_expect_closed(fd);
-    log_wait_for(&logged, "no answer");
-    ck_assert_int_eq(log_warnings(&logged), 1);
+    record_wait(&calls[3], 1);
+    ck_assert_int_eq(calls[3].status, RMQ_CLOSED);
     close(fd);
-    record_start(&calls[0], LONG_MS); /* and it connects anew */
-    fd = fake_accept(&server);
-    fake_answer(fd, fake_read_opaque(fd), 0, 9);
-    record_wait(&calls[0], 2);
-    ck_assert_int_eq(calls[0].number, 9);
+    expect_new_connection(2);
+}
+END_TEST
+
+/* Half a frame that never ends: bytes come all the time, an answer never does. */
+START_TEST(a_peer_that_trickles_is_hung_up_on)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.request_timeout_ms = 300;
+    start_client(&config);
+    int fd = -1;
+    const uint8_t length[] = {0, 0, 16, 0, 0, 0, 0, 200};
+    for (int i = 0; i < 6; i++) {
+        record_start(&calls[0], SHORT_MS);
+        if (i == 0) {
+            fd = fake_accept(&server);
+            fake_write(fd, length, sizeof(length));
+        }
+        (void)fake_read_opaque(fd);
+        fake_write(fd, "{", 1);
+        record_wait(&calls[0], i + 1);
+        ck_assert_int_eq(calls[0].status, RMQ_TIMEOUT);
+    }
+    fake_expect_closed(fd);
     close(fd);
-    stop_client();
+    expect_new_connection(7);
 }
 END_TEST
 
@@ -783,6 +836,8 @@ Suite *test_suite(void)
     tcase_add_test(tc, a_peer_that_does_not_read_fills_the_queue_and_no_more);
     tcase_add_test(tc, what_timed_out_in_the_queue_is_taken_back);
     tcase_add_test(tc, a_silent_peer_is_hung_up_on);
+    tcase_add_test(tc, a_silent_peer_that_others_wait_for_gets_three_tries);
+    tcase_add_test(tc, a_peer_that_trickles_is_hung_up_on);
     tcase_add_test(tc, oneway_is_flagged_and_needs_no_answer);
     tcase_add_loop_test(tc, requests_are_signed, 0, 2);
     tcase_add_loop_test(tc, answers_become_statuses, 0, (int)(sizeof(codes) / sizeof(codes[0])));
