@@ -1,6 +1,10 @@
 /* Many calls at once: all are started in one turn of the loop, so they take one round trip together
- * (and leave in few writes), and one thread waits for the last of them. */
+ * (and leave in few writes), and one thread waits for the last of them. A call whose link broke is
+ * asked once more: the break may have been another call's, and all that go here may be asked twice.
+ */
 #include "call_many.h"
+
+#include <rmq/client.h>
 
 #include "../proto/codes.h"
 #include "client_state.h"
@@ -13,7 +17,7 @@ typedef struct many_calls {
     rmq_client *client;
     rmq_many_item *items;
     size_t count;
-    int64_t timeout_ms;
+    int64_t deadline_ns;
     size_t n_running; /* loop thread */
     rmq_future future;
 } many_calls;
@@ -21,7 +25,10 @@ typedef struct many_calls {
 typedef struct one {
     many_calls *many;
     rmq_many_item *item;
+    bool asked_again;
 } one;
+
+static void on_answer(void *ctx, const rmq_call_outcome *outcome);
 
 static void close_one(many_calls *many)
 {
@@ -36,11 +43,30 @@ static rmq_status keep(rmq_many_item *item, rmq_answer *answer)
     return status != RMQ_OK ? status : rmq_answer_keep(answer, &item->answer, &item->error);
 }
 
+static void ask(one *each)
+{
+    many_calls *many = each->many;
+    int64_t left_ms = (many->deadline_ns - rmq_clock_monotonic_ns()) / 1000000;
+    rmq_call_start(many->client, each->item->address, &each->item->request,
+                   left_ms > 1 ? left_ms : 1, on_answer, each);
+}
+
+static bool link_broke(const rmq_call_outcome *outcome)
+{
+    return outcome->sent && (outcome->status == RMQ_CLOSED || outcome->status == RMQ_IO ||
+                             outcome->status == RMQ_PROTO);
+}
+
 static void on_answer(void *ctx, const rmq_call_outcome *outcome)
 {
     one *each = ctx;
     many_calls *many = each->many;
     rmq_many_item *item = each->item;
+    if (!each->asked_again && link_broke(outcome)) {
+        each->asked_again = true;
+        ask(each);
+        return;
+    }
     rmq_free(each);
     item->status = outcome->status;
     if (outcome->status != RMQ_OK)
@@ -63,10 +89,9 @@ static void start_all(rmq_task *task)
             item->status = rmq_error_set(&item->error, RMQ_NOMEM, "no memory for a request");
             continue;
         }
-        *each = (one){many, item};
+        *each = (one){.many = many, .item = item};
         many->n_running++;
-        rmq_call_start(many->client, item->address, &item->request, many->timeout_ms, on_answer,
-                       each);
+        ask(each);
     }
     close_one(many);
 }
@@ -78,7 +103,7 @@ void rmq_call_many(rmq_client *client, rmq_many_item *items, size_t count, int64
                        .client = client,
                        .items = items,
                        .count = count,
-                       .timeout_ms = timeout_ms};
+                       .deadline_ns = rmq_clock_monotonic_ns() + timeout_ms * 1000000};
     rmq_client_enter(client);
     rmq_future_init(&many.future);
     rmq_loop_post(client->loop, &many.task);
