@@ -156,7 +156,7 @@ static rmq_pull *take_covered(rmq_pull_window *window, rmq_pull *pull, int64_t n
 }
 
 rmq_status rmq_pull_window_settle(rmq_pull_window *window, rmq_pull *pull, int64_t next,
-                                  rmq_frame *frame, rmq_slice body, rmq_pull **out_needless)
+                                  rmq_frame *frame, rmq_pull **out_needless)
 {
     assert(pull->state == RMQ_PULL_IN_FLIGHT && next > pull->chunk.from);
     rmq_pull *needless = NULL;
@@ -174,8 +174,8 @@ rmq_status rmq_pull_window_settle(rmq_pull_window *window, rmq_pull *pull, int64
     pull->call = NULL;
     pull->chunk.to = next;
     pull->chunk.frame = frame != NULL ? rmq_frame_ref(frame) : NULL;
-    pull->chunk.body = body;
-    pull->chunk.bytes = sizeof(*pull) + (frame != NULL ? rmq_frame_bytes(frame) : 0);
+    pull->chunk.body = frame != NULL ? frame->body : (rmq_slice){NULL, 0};
+    pull->chunk.bytes = sizeof(*pull) + (frame != NULL ? rmq_frame_memory_bytes(frame) : 0);
     window->waiting_bytes += pull->chunk.bytes;
     *out_needless = needless;
     return RMQ_OK;

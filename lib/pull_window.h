@@ -13,7 +13,7 @@ typedef struct rmq_chunk {
     int64_t from; /* records below are not wanted (any more) */
     int64_t to;   /* where the next chunk begins; RMQ_READ_ENDLESS while that is open */
     int64_t offset_delta;
-    size_t bytes; /* counted against the buffer's bound */
+    size_t bytes; /* memory that it keeps alive, counted against the buffer's bound */
 } rmq_chunk;
 
 /* Drops the frame and frees. Accepts NULL. Thread: any. */
@@ -67,7 +67,7 @@ void rmq_pull_window_unsent(rmq_pull_window *window, rmq_pull *pull);
  * the rest is put behind it. Beyond its plan: pulls that became needless are taken out and given as
  * a list linked by `behind`; one that overlaps in part begins later. NOMEM: nothing changed. */
 RMQ_MUST_CHECK rmq_status rmq_pull_window_settle(rmq_pull_window *window, rmq_pull *pull,
-                                                 int64_t next, rmq_frame *frame, rmq_slice body,
+                                                 int64_t next, rmq_frame *frame,
                                                  rmq_pull **out_needless);
 
 /* Takes the first one out if it is answered; NULL otherwise. The window's position moves on. */

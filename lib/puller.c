@@ -12,8 +12,10 @@
  * predicted: one pull at a time, sent as soon as the answer's header is there.
  *
  * Memory: handed over and not yet consumed + answered and waiting + expected of those in flight
- * stays at or below max_buffered_bytes; the first pull may always go when nothing is handed over,
- * so that a message larger than the bound is read, too. */
+ * stays at or below max_buffered_bytes (an answer counts as all the memory that it keeps alive, and
+ * is copied out of the memory that it shares with others once half of the bound is used); the first
+ * pull may always go when nothing is handed over, so that a message larger than the bound is read,
+ * too. */
 #include "puller.h"
 
 #include <assert.h>

@@ -70,6 +70,15 @@ static void deliver(rmq_puller *puller)
         rmq_puller_finish(puller, RMQ_NOT_FOUND, NULL, NULL);
 }
 
+/* The frame to be kept while its records wait, referenced. Where much waits already, it must not
+ * keep its neighbours' bytes alive besides. */
+static rmq_frame *take_frame(rmq_puller *puller, rmq_frame *frame)
+{
+    size_t waiting = atomic_load(&puller->handed_bytes) + puller->window.waiting_bytes;
+    rmq_frame *alone = waiting > puller->max_buffered_bytes / 2 ? rmq_frame_detach(frame) : NULL;
+    return alone != NULL ? alone : rmq_frame_ref(frame);
+}
+
 static void accept(rmq_puller *puller, rmq_pull *pull, const rmq_answer *answer,
                    const rmq_pull_verdict *verdict)
 {
@@ -89,9 +98,10 @@ static void accept(rmq_puller *puller, rmq_pull *pull, const rmq_answer *answer,
     }
     bool is_first = pull == puller->window.first;
     rmq_pull *needless = NULL;
-    if (rmq_pull_window_settle(&puller->window, pull, next, has_records ? answer->frame : NULL,
-                               has_records ? answer->command.body : (rmq_slice){NULL, 0},
-                               &needless) != RMQ_OK) {
+    rmq_frame *frame = has_records ? take_frame(puller, answer->frame) : NULL;
+    rmq_status status = rmq_pull_window_settle(&puller->window, pull, next, frame, &needless);
+    rmq_frame_unref(frame);
+    if (status != RMQ_OK) {
         rmq_pull_window_unsent(&puller->window, pull);
         rmq_pull_trouble_begin(&puller->trouble, "out of memory");
         return;

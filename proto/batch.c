@@ -85,7 +85,7 @@ const rmq_message *rmq_batch_at(const rmq_batch *batch, size_t index)
 
 size_t rmq_batch_bytes(const rmq_batch *batch)
 {
-    size_t frame_bytes = batch->frame != NULL ? rmq_frame_bytes(batch->frame) : 0;
+    size_t frame_bytes = batch->frame != NULL ? rmq_frame_memory_bytes(batch->frame) : 0;
     return sizeof(*batch) + batch->broker_name_len + batch->capacity * sizeof(rmq_message) +
            batch->block_bytes + frame_bytes;
 }

@@ -14,8 +14,10 @@
  * After a large frame another one is expected, and only a few KiB are read until its length is
  * known.
  *
- * A frame that waits long therefore keeps up to a chunk of neighbours alive. That was preferred to
- * a copy of every small frame: what waits in numbers (pull answers) lies chunk by chunk anyway.
+ * A frame that waits long therefore keeps up to a chunk of neighbours alive, those of quicker
+ * readers too. A copy of every small frame would be no answer, since most are released as fast as
+ * they come; so who lets frames pile up counts what they keep alive (rmq_frame_memory_bytes) and
+ * copies them out (rmq_frame_detach) when that is much.
  *
  * One thread feeds a splitter; frames may be released by any. A thread that sees itself as the only
  * holder stays it, since only holders make new ones. */
@@ -139,6 +141,19 @@ static whole_frame *whole_of(rmq_frame *frame)
     return (whole_frame *)(void *)frame;
 }
 
+/* A frame over a copy of `len` bytes, which are one whole frame. */
+static rmq_frame *copy_new(const void *bytes, size_t len)
+{
+    chunk *memory = chunk_new(len);
+    if (memory == NULL)
+        return NULL;
+    memcpy(memory->data, bytes, len);
+    rmq_frame *frame = frame_new(memory, 0, len);
+    if (frame == NULL)
+        chunk_unref(memory);
+    return frame;
+}
+
 rmq_status rmq_frame_from_bytes(const void *bytes, size_t len, rmq_frame **out_frame,
                                 rmq_error *err)
 {
@@ -148,16 +163,9 @@ rmq_status rmq_frame_from_bytes(const void *bytes, size_t len, rmq_frame **out_f
         return status;
     if (size == 0 || size != len)
         return rmq_error_set(err, RMQ_PROTO, "%zu bytes are not one whole frame", len);
-    chunk *memory = chunk_new(len);
-    rmq_frame *frame = NULL;
-    if (memory != NULL) {
-        memcpy(memory->data, bytes, len);
-        frame = frame_new(memory, 0, len);
-    }
-    if (frame == NULL) {
-        chunk_unref(memory);
+    rmq_frame *frame = copy_new(bytes, len);
+    if (frame == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "no memory for a frame of %zu bytes", len);
-    }
     *out_frame = frame;
     return RMQ_OK;
 }
@@ -182,6 +190,20 @@ void rmq_frame_unref(rmq_frame *frame)
 size_t rmq_frame_bytes(const rmq_frame *frame)
 {
     return ((const whole_frame *)(const void *)frame)->size_bytes;
+}
+
+size_t rmq_frame_memory_bytes(const rmq_frame *frame)
+{
+    const whole_frame *whole = (const whole_frame *)(const void *)frame;
+    return sizeof(*whole) + sizeof(chunk) + whole->memory->capacity;
+}
+
+rmq_frame *rmq_frame_detach(rmq_frame *frame)
+{
+    const whole_frame *whole = whole_of(frame);
+    if (whole->memory->capacity / 2 <= whole->size_bytes)
+        return rmq_frame_ref(frame);
+    return copy_new(frame->header.data - PREFIX_BYTES, whole->size_bytes);
 }
 
 rmq_splitter *rmq_splitter_new(size_t max_frame_bytes)

@@ -24,7 +24,12 @@ RMQ_MUST_CHECK rmq_status rmq_frame_from_bytes(const void *bytes, size_t len, rm
                                                rmq_error *err);
 rmq_frame *rmq_frame_ref(rmq_frame *frame);
 void rmq_frame_unref(rmq_frame *frame); /* accepts NULL; atomic, any thread */
+/* Its size on the wire; and the memory that it may keep alive, its neighbours' included. */
 size_t rmq_frame_bytes(const rmq_frame *frame);
+size_t rmq_frame_memory_bytes(const rmq_frame *frame);
+/* A frame of the same bytes that keeps little more than them alive: a copy, or one more reference
+ * on this one if that is so already. For those who hold many. NULL: no memory. */
+RMQ_MUST_CHECK rmq_frame *rmq_frame_detach(rmq_frame *frame);
 
 typedef struct rmq_splitter rmq_splitter;
 

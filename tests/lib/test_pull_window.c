@@ -6,8 +6,6 @@
 
 #include "../../lib/pull_window.h"
 
-static const rmq_slice no_body = {NULL, 0};
-
 static void drop_all(rmq_pull *list)
 {
     while (list != NULL) {
@@ -62,7 +60,7 @@ static void check(const rmq_pull_window *window)
 static void settle(rmq_pull_window *window, rmq_pull *pull, int64_t next, int expect_needless)
 {
     rmq_pull *needless = NULL;
-    ck_assert_int_eq(rmq_pull_window_settle(window, pull, next, NULL, no_body, &needless), RMQ_OK);
+    ck_assert_int_eq(rmq_pull_window_settle(window, pull, next, NULL, &needless), RMQ_OK);
     int n = 0;
     for (rmq_pull *one = needless; one != NULL; one = one->behind)
         n++;
@@ -204,7 +202,7 @@ static void random_step(rmq_pull_window *window, unsigned *seed, int counts[4])
     }
     rmq_pull *needless = NULL;
     int64_t next = pull->chunk.from + 1 + rand_r(seed) % (what == 0 ? 9 : 25);
-    ck_assert_int_eq(rmq_pull_window_settle(window, pull, next, NULL, no_body, &needless), RMQ_OK);
+    ck_assert_int_eq(rmq_pull_window_settle(window, pull, next, NULL, &needless), RMQ_OK);
     drop_all(needless);
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define N_MESSAGES 200
 #define MAX_POINTS 3000
@@ -127,6 +128,74 @@ START_TEST(sending)
 }
 END_TEST
 
+static void send_one(rmq_producer *producer, int32_t queue_id, rmq_slice body)
+{
+    rmq_outgoing message = RMQ_OUTGOING_INIT;
+    message.topic = queue.topic;
+    message.broker_name = queue.broker_name;
+    message.queue_id = queue_id;
+    message.body = body;
+    ck_ok(rmq_producer_send(producer, &message, NULL, &err), &err);
+}
+
+static rmq_reader *open_endless(int32_t queue_id)
+{
+    rmq_reader *reader = NULL;
+    rmq_reader_config config = RMQ_READER_CONFIG_INIT;
+    config.queue = queue;
+    config.queue.queue_id = queue_id;
+    config.end_offset = RMQ_READ_ENDLESS;
+    config.max_buffered_bytes = 1 << 20;
+    ck_ok(rmq_reader_open(broker.client, &config, &reader, &err), &err);
+    return reader;
+}
+
+/* Small answers that nobody takes, each in the middle of much that is taken at once: what waits
+ * stays within its bound in memory, not only in its own bytes. */
+START_TEST(what_waits_keeps_nothing_else_alive)
+{
+    enum { N_ROUNDS = 200, N_LARGE = 4 };
+    static char large[16000];
+    rmq_error topic_err = {0};
+    ck_ok(rmq_devbroker_topic(broker.dev, queue.topic, 2, &topic_err), &topic_err);
+    rmq_producer *producer = NULL;
+    ck_ok(rmq_producer_new(broker.client, NULL, &producer, &err), &err);
+    memset(large, 'x', sizeof(large));
+    int64_t first = N_MESSAGES; /* queue 0 holds some; its reader starts behind them */
+    rmq_reader *idle = open_endless(0);
+    ck_ok(rmq_reader_seek(idle, first, &err), &err);
+    rmq_reader *busy = open_endless(1);
+    int64_t before = fault_alloc_live_bytes();
+    for (int64_t i = 0; i < N_ROUNDS; i++) {
+        send_one(producer, 0, RMQ_SLICE_LITERAL("small"));
+        while (rmq_reader_max_offset(idle) < first + i + 1)
+            usleep(100);
+        for (int k = 0; k < N_LARGE; k++)
+            send_one(producer, 1, (rmq_slice){large, sizeof(large)});
+        while (rmq_reader_position(busy) < N_LARGE * (i + 1)) {
+            rmq_batch *batch = NULL;
+            ck_ok(rmq_reader_next(busy, 20000, &batch, &err), &err);
+            rmq_batch_unref(batch);
+        }
+        ck_ok(rmq_devbroker_delete_below(broker.dev, queue.topic, 1, N_LARGE * (i + 1), &err),
+              &err);
+    }
+    int64_t grown = fault_alloc_live_bytes() - before;
+    ck_assert_msg(grown < 6 << 20, "%lld bytes are held for %d messages", (long long)grown,
+                  (int)N_ROUNDS);
+    for (int64_t n = 0; n < N_ROUNDS;) {
+        rmq_batch *batch = NULL;
+        ck_ok(rmq_reader_next(idle, 20000, &batch, &err), &err);
+        for (size_t i = 0; i < rmq_batch_count(batch); i++, n++)
+            ck_assert(rmq_slice_equals(rmq_batch_at(batch, i)->body, "small"));
+        rmq_batch_unref(batch);
+    }
+    rmq_reader_close(idle);
+    rmq_reader_close(busy);
+    rmq_producer_free(producer);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *suite = suite_create("reader_memory");
@@ -135,6 +204,7 @@ Suite *test_suite(void)
     tcase_add_checked_fixture(tcase, set_up, tear_down);
     tcase_add_test(tcase, reading);
     tcase_add_test(tcase, sending);
+    tcase_add_test(tcase, what_waits_keeps_nothing_else_alive);
     suite_add_tcase(suite, tcase);
     return suite;
 }

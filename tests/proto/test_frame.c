@@ -53,6 +53,16 @@ static size_t feed(rmq_splitter *splitter, const uint8_t *bytes, size_t len, siz
     return n;
 }
 
+static rmq_frame *next_frame(rmq_splitter *splitter, const uint8_t *bytes, size_t len)
+{
+    rmq_frame *frame = NULL;
+    rmq_error err;
+    for (size_t at = 0; at < len;)
+        at += feed(splitter, bytes + at, len - at, len);
+    ck_ok(rmq_splitter_next(splitter, &frame, &err), &err);
+    return frame;
+}
+
 START_TEST(golden_frames_whole)
 {
     uint8_t *bytes;
@@ -342,11 +352,8 @@ START_TEST(chunks_are_used_again_and_shared)
     ck_assert_int_eq(fault_alloc_count(), 2 + 1000);
     rmq_frame *held[64];
     int64_t before = fault_alloc_live_bytes();
-    for (int i = 0; i < 64; i++) {
-        for (size_t at = 0; at < len;)
-            at += feed(splitter, bytes + at, len - at, len);
-        ck_ok(rmq_splitter_next(splitter, &held[i], &err), &err);
-    }
+    for (int i = 0; i < 64; i++)
+        held[i] = next_frame(splitter, bytes, len);
     /* 64 frames of 1008 bytes: one more chunk at most. */
     ck_assert_int_lt(fault_alloc_live_bytes() - before, 66 * 1024 + 64 * 128);
     for (int i = 0; i < 64; i++)
@@ -354,6 +361,52 @@ START_TEST(chunks_are_used_again_and_shared)
     rmq_splitter_free(splitter);
     ck_assert_int_eq(fault_alloc_live(), 0);
     fault_alloc_off();
+    free(bytes);
+}
+END_TEST
+
+static const size_t memory_sizes[] = {0, 100, 5000, 32000, 32768, 33000, 65000, 66000, 300000};
+#define N_MEMORY_SIZES ((int)(sizeof(memory_sizes) / sizeof(memory_sizes[0])))
+
+/* One in twenty frames waits; between them go frames that others are quick to release. */
+START_TEST(a_detached_frame_keeps_little_more_than_its_bytes)
+{
+    enum { N = 40 };
+    size_t len;
+    size_t other_len;
+    uint8_t *bytes = make_frame(50, memory_sizes[_i], &len);
+    uint8_t *other = make_frame(50, 3000, &other_len);
+    rmq_frame *held[N];
+    size_t told = 0;
+    fault_alloc_fail(-1);
+    rmq_splitter *splitter = rmq_splitter_new(0);
+    for (int i = 0; i < N; i++) {
+        rmq_frame *frame = next_frame(splitter, bytes, len);
+        ck_assert_uint_ge(rmq_frame_memory_bytes(frame), len);
+        held[i] = rmq_frame_detach(frame);
+        ck_assert_ptr_nonnull(held[i]);
+        rmq_frame_unref(frame);
+        ck_assert_uint_le(rmq_frame_memory_bytes(held[i]), 2 * len + 256);
+        told += rmq_frame_memory_bytes(held[i]);
+        for (int k = 0; k < 20; k++)
+            rmq_frame_unref(next_frame(splitter, other, other_len));
+    }
+    /* Beside them: the splitter, the chunk it reads into, and what malloc rounds up to pages. */
+    ck_assert_int_le(fault_alloc_live_bytes(), (int64_t)told + 66 * 1024 + N * 4096);
+    for (int i = 0; i < N; i++) {
+        check_frame(held[i], bytes, len);
+        rmq_frame_unref(held[i]);
+    }
+    rmq_frame *frame = next_frame(splitter, other, other_len);
+    fault_alloc_rearm(0);
+    ck_assert_ptr_null(rmq_frame_detach(frame));
+    fault_alloc_rearm(-1);
+    check_frame(frame, other, other_len);
+    rmq_frame_unref(frame);
+    rmq_splitter_free(splitter);
+    ck_assert_int_eq(fault_alloc_live(), 0);
+    fault_alloc_off();
+    free(other);
     free(bytes);
 }
 END_TEST
@@ -463,11 +516,14 @@ START_TEST(memory_running_out_loses_no_byte)
 }
 END_TEST
 
+#define N_SHARED 1000
+#define SHARED_BYTES 92
+
 static void *unref_all(void *ctx)
 {
     rmq_frame **frames = ctx;
-    for (int i = 0; i < 1000; i++) {
-        ck_assert_uint_eq(frames[i]->body.len, 92);
+    for (int i = 0; i < N_SHARED; i++) {
+        ck_assert_uint_eq(frames[i]->body.len, SHARED_BYTES);
         rmq_frame_unref(frames[i]);
     }
     return NULL;
@@ -476,27 +532,20 @@ static void *unref_all(void *ctx)
 START_TEST(frames_are_released_by_any_thread)
 {
     size_t len;
-    uint8_t *bytes = make_frame(100, 92, &len);
+    uint8_t *bytes = make_frame(100, SHARED_BYTES, &len);
     rmq_splitter *splitter = rmq_splitter_new(0);
-    rmq_frame *frames[2][1000];
+    rmq_frame *frames[2][N_SHARED];
     pthread_t threads[2];
     for (int round = 0; round < 10; round++) {
-        for (int i = 0; i < 1000; i++) {
-            rmq_error err;
-            for (size_t at = 0; at < len;)
-                at += feed(splitter, bytes + at, len - at, len);
-            ck_ok(rmq_splitter_next(splitter, &frames[0][i], &err), &err);
+        for (int i = 0; i < N_SHARED; i++) {
+            frames[0][i] = next_frame(splitter, bytes, len);
             frames[1][i] = rmq_frame_ref(frames[0][i]);
         }
         for (int t = 0; t < 2; t++)
             ck_assert_int_eq(pthread_create(&threads[t], NULL, unref_all, frames[t]), 0);
         /* Meanwhile the splitter goes on, in the same chunk. */
-        for (int i = 0; i < 1000; i++) {
-            rmq_frame *frame;
-            rmq_error err;
-            for (size_t at = 0; at < len;)
-                at += feed(splitter, bytes + at, len - at, len);
-            ck_ok(rmq_splitter_next(splitter, &frame, &err), &err);
+        for (int i = 0; i < N_SHARED; i++) {
+            rmq_frame *frame = next_frame(splitter, bytes, len);
             check_frame(frame, bytes, len);
             rmq_frame_unref(frame);
         }
@@ -523,6 +572,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tc, a_wrong_prefix_is_refused_as_soon_as_it_is_there, 0, 7);
     tcase_add_test(tc, a_liar_gets_no_memory);
     tcase_add_test(tc, chunks_are_used_again_and_shared);
+    tcase_add_loop_test(tc, a_detached_frame_keeps_little_more_than_its_bytes, 0, N_MEMORY_SIZES);
     tcase_add_test(tc, filling_without_cutting_loses_nothing);
     tcase_add_test(tc, from_bytes_takes_one_whole_frame);
     tcase_add_test(tc, memory_running_out_loses_no_byte);

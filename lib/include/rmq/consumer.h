@@ -27,7 +27,8 @@ typedef struct rmq_reader_config {
     int32_t
         max_messages; /* asked for per pull; default 1024 (brokers hand out 32 unless configured) */
     int32_t max_pulls;           /* pulls in flight; default 16; 1 switches reading ahead off */
-    size_t max_buffered_bytes;   /* received or expected, not yet handed out; default 16 MiB */
+    size_t max_buffered_bytes;   /* memory of what is received or expected and not yet handed out;
+                                    default 16 MiB. One answer may always be there, however large */
     size_t max_body_bytes;       /* cap of a decompressed body; default 64 MiB. The decompressed
                                     bodies of one batch are bounded by the larger of the two: a pull
                                     that holds more is handed out in several batches */
