@@ -22,6 +22,7 @@
  * It is there to show what goes wrong. */
 #include <mill/sink.h>
 
+#include "../core/arena.h"
 #include "../core/versioned.h"
 #include "sqlite_commits.h"
 #include "sqlite_db.h"
@@ -31,17 +32,22 @@
 
 #define DEFAULT_BUSY_TIMEOUT_MS 5000
 #define MAX_TARGETS 1024
+#define DOING_BYTES 48
 
 struct mill_sql_binder {
     sqlite3_stmt *statement;
-    int result; /* the first that was not SQLITE_OK */
-    int index;  /* and its parameter */
+    mill_arena *texts; /* what the parameters of this row point to */
+    uint64_t bound;    /* bit i: parameter i + 1 was bound; of the first 64 */
+    int result;        /* the first that was not SQLITE_OK */
+    int index;         /* and its parameter */
 };
 
 typedef struct sql_target {
     char *create_sql;
     char *statement_sql;
     sqlite3_stmt *statement;
+    int n_parameters;
+    char doing[DOING_BYTES]; /* what is being done to it, for errors */
     const mill_type *type;
     rmq_status (*bind)(const void *row, mill_sql_binder *binder, void *ctx);
     void *ctx;
@@ -52,6 +58,7 @@ typedef struct sqlite_sink {
     mill_sqlite_commits commits;
     sql_target *targets;
     uint32_t n_targets;
+    mill_arena texts; /* bound to the statement of the row that is being written */
     bool unsafe_offsets;
     bool running; /* between begin and commit or abort */
     bool broken;  /* the run failed: it can only be aborted */
@@ -63,6 +70,8 @@ typedef struct sqlite_sink {
 
 static void note_bind(mill_sql_binder *binder, int index, int result)
 {
+    if (index >= 1 && index <= 64)
+        binder->bound |= UINT64_C(1) << (index - 1);
     if (result == SQLITE_OK || binder->result != SQLITE_OK)
         return;
     binder->result = result;
@@ -79,21 +88,37 @@ void mill_bind_double(mill_sql_binder *binder, int index, double value)
     note_bind(binder, index, sqlite3_bind_double(binder->statement, index, value));
 }
 
-/* Copied: the bind function may have made the text on its stack. An empty slice may have no
- * pointer, which would be NULL to SQLite. */
+/* A copy that lives until the row is written: the bind function may have made the text on its
+ * stack. SQLite's own copy (SQLITE_TRANSIENT) would cost a malloc and a free. */
+static const char *copy_of(const mill_sql_binder *binder, rmq_slice value)
+{
+    char *copy = mill_arena_alloc(binder->texts, value.len);
+    if (copy != NULL)
+        memcpy(copy, value.data, value.len);
+    return copy;
+}
+
+/* An empty slice may have no pointer, which would be NULL to SQLite. */
 void mill_bind_text(mill_sql_binder *binder, int index, rmq_slice value)
 {
+    const char *text = value.len != 0 ? copy_of(binder, value) : "";
     note_bind(binder, index,
-              sqlite3_bind_text64(binder->statement, index, value.len != 0 ? value.data : "",
-                                  value.len, SQLITE_TRANSIENT, SQLITE_UTF8));
+              text == NULL ? SQLITE_NOMEM
+                           : sqlite3_bind_text64(binder->statement, index, text, value.len,
+                                                 SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void mill_bind_bytes(mill_sql_binder *binder, int index, rmq_slice value)
 {
+    if (value.len == 0) {
+        note_bind(binder, index, sqlite3_bind_zeroblob(binder->statement, index, 0));
+        return;
+    }
+    const char *bytes = copy_of(binder, value);
     note_bind(binder, index,
-              value.len == 0 ? sqlite3_bind_zeroblob(binder->statement, index, 0)
-                             : sqlite3_bind_blob64(binder->statement, index, value.data, value.len,
-                                                   SQLITE_TRANSIENT));
+              bytes == NULL
+                  ? SQLITE_NOMEM
+                  : sqlite3_bind_blob64(binder->statement, index, bytes, value.len, SQLITE_STATIC));
 }
 
 void mill_bind_null(mill_sql_binder *binder, int index)
@@ -144,6 +169,8 @@ static rmq_status prepare_targets(sqlite_sink *sink, rmq_error *err)
             return rmq_error_set(err, RMQ_INVAL,
                                  "database %s: the statement of target %u writes nothing: %.120s",
                                  sink->db.path, i, target->statement_sql);
+        target->n_parameters = sqlite3_bind_parameter_count(target->statement);
+        snprintf(target->doing, sizeof(target->doing), "write a row of target %u", i);
     }
     return RMQ_OK;
 }
@@ -190,6 +217,7 @@ static void sqlite_close(void *self)
         return;
     close_database(sink);
     free_targets(sink->targets, sink->n_targets);
+    mill_arena_deinit(&sink->texts);
     rmq_free(sink->db.path);
     rmq_free(sink);
 }
@@ -235,22 +263,44 @@ static rmq_status leave_run(sqlite_sink *sink, rmq_status status)
     return status;
 }
 
-static rmq_status write_row(sqlite_sink *sink, uint32_t number, const void *row, rmq_error *err)
+/* What the bind function left out is NULL, not what the row before had there. */
+static void bind_rest(const sql_target *target, const mill_sql_binder *binder)
+{
+    if (target->n_parameters >= 64 || binder->bound == (UINT64_C(1) << target->n_parameters) - 1)
+        return;
+    for (int i = 0; i < target->n_parameters; i++)
+        if ((binder->bound >> i & 1) == 0)
+            sqlite3_bind_null(target->statement, i + 1);
+}
+
+static rmq_status bind_row(sqlite_sink *sink, uint32_t number, const void *row, rmq_error *err)
 {
     sql_target *target = &sink->targets[number];
-    mill_sql_binder binder = {.statement = target->statement, .result = SQLITE_OK};
-    char doing[48];
-    sqlite3_clear_bindings(target->statement);
+    mill_sql_binder binder = {
+        .statement = target->statement, .texts = &sink->texts, .result = SQLITE_OK};
+    if (target->n_parameters >= 64)
+        sqlite3_clear_bindings(target->statement);
     rmq_status status = target->bind(row, &binder, target->ctx);
     if (status != RMQ_OK)
         return rmq_error_set(err, status, "database %s: the bind function of target %u gave %s",
                              sink->db.path, number, rmq_status_name(status));
     if (binder.result != SQLITE_OK) {
+        char doing[DOING_BYTES];
         snprintf(doing, sizeof(doing), "bind parameter %d of target %u", binder.index, number);
         return mill_sqlite_error(&sink->db, binder.result, doing, err);
     }
-    snprintf(doing, sizeof(doing), "write a row of target %u", number);
-    return mill_sqlite_run(&sink->db, target->statement, doing, err);
+    bind_rest(target, &binder);
+    return RMQ_OK;
+}
+
+static rmq_status write_row(sqlite_sink *sink, uint32_t number, const void *row, rmq_error *err)
+{
+    const sql_target *target = &sink->targets[number];
+    rmq_status status = bind_row(sink, number, row, err);
+    if (status == RMQ_OK)
+        status = mill_sqlite_run(&sink->db, target->statement, target->doing, err);
+    mill_arena_reset(&sink->texts);
+    return status;
 }
 
 static rmq_status write_rows(sqlite_sink *sink, uint32_t number, mill_rows *rows, rmq_error *err)

@@ -224,7 +224,9 @@ rmq_status mill_sqlite_db_open(mill_sqlite_db *db, rmq_error *err)
     rmq_status status = prepare_file(db->path, &fresh, err);
     if (status != RMQ_OK)
         return status;
-    int result = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE, NULL);
+    /* NOMUTEX: a sink is called by one thread at a time, so SQLite needs no lock of its own */
+    int result =
+        sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (db->handle == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "database %s: out of memory", db->path);
     if (result != SQLITE_OK)

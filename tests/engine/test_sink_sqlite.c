@@ -217,6 +217,52 @@ START_TEST(every_kind_is_bound)
 }
 END_TEST
 
+/* Binds what the row's value has a bit for. */
+static rmq_status bind_some(const void *row, mill_sql_binder *binder, void *ctx)
+{
+    const int *n_parameters = ctx;
+    int64_t bits = *(const int64_t *)mill_pair_value(test_pair, row);
+    for (int i = 0; i < *n_parameters; i++)
+        if ((bits >> (i % 3) & 1) != 0)
+            mill_bind_text(binder, i + 1, *(const rmq_slice *)mill_pair_key(row));
+    return RMQ_OK;
+}
+
+START_TEST(what_a_row_does_not_bind_is_null)
+{
+    static const struct {
+        const char *create_sql;
+        const char *statement;
+        int n_parameters;
+    } cases[] = {{"CREATE TABLE IF NOT EXISTS t (a, b, c)", "INSERT INTO t VALUES (?1, ?2, ?3)", 3},
+                 {"CREATE TABLE IF NOT EXISTS t (a, b, c)",
+                  "INSERT INTO t SELECT ?64, ?65, coalesce(?66, ?3)", 66}};
+    int n_parameters = cases[_i].n_parameters;
+    mill_sql_target target = {.create_sql = cases[_i].create_sql,
+                              .statement = cases[_i].statement,
+                              .type = test_pair,
+                              .bind = bind_some,
+                              .ctx = &n_parameters};
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    const test_row rows[] = {{"all", 7}, {"second", 2}, {"none", 0}, {"ends", 5}};
+    mill_sink_batch batch = {.batch_id = 1, .epoch = 1, .run = "r"};
+    ck_ok(sink->vtable.begin(sink->self, &batch, &err), &err);
+    mill_rows *made = test_rows_make(rows, 4);
+    ck_ok(sink->vtable.write(sink->self, 0, 0, made, &err), &err);
+    mill_rows_free(made);
+    ck_ok(sink->vtable.commit(sink->self, NULL, 0, &err), &err);
+    ck_assert_int_eq(look("SELECT count(*) FROM t"), 4);
+    ck_assert_int_eq(look("SELECT count(*) FROM t WHERE a = 'all' AND b = 'all' AND c = 'all'"), 1);
+    ck_assert_int_eq(look("SELECT count(*) FROM t WHERE a IS NULL AND b = 'second' AND c IS NULL"),
+                     1);
+    ck_assert_int_eq(look("SELECT count(*) FROM t WHERE a IS NULL AND b IS NULL AND c IS NULL"), 1);
+    ck_assert_int_eq(look("SELECT count(*) FROM t WHERE a = 'ends' AND b IS NULL AND c = 'ends'"),
+                     1);
+    mill_sink_free(sink);
+}
+END_TEST
+
 START_TEST(a_new_file_is_private_and_in_wal_mode)
 {
     umask(0);
@@ -642,6 +688,7 @@ Suite *test_suite(void)
     tcase_add_test(cases, two_targets_are_one_transaction);
     tcase_add_test(cases, values_come_as_they_are);
     tcase_add_test(cases, every_kind_is_bound);
+    tcase_add_loop_test(cases, what_a_row_does_not_bind_is_null, 0, 2);
     tcase_add_test(cases, a_new_file_is_private_and_in_wal_mode);
     tcase_add_test(cases, the_journal_mode_of_a_file_is_kept);
     tcase_add_test(cases, an_older_epoch_is_refused);
