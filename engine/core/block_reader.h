@@ -25,9 +25,11 @@ typedef struct mill_block_reader {
     mill_input in;
     char *loaded; /* a spilled chunk, read back */
     size_t loaded_bytes;
-    void *row; /* where rows that are not in place are put */
+    char *rows; /* where rows that are not in place are put: room for MILL_READ_GROUP of them */
     size_t row_bytes;
 } mill_block_reader;
+
+#define MILL_READ_GROUP 16
 
 /* Goes to the start of `block`, which must live as long as it is read. Buffers are kept. Errors:
  * NOMEM. */
@@ -37,6 +39,11 @@ RMQ_MUST_CHECK rmq_status mill_block_reader_start(mill_block_reader *reader,
  * at the end; CORRUPT, IO, NOMEM. */
 RMQ_MUST_CHECK rmq_status mill_block_reader_next(mill_block_reader *reader, mill_arena *arena,
                                                  const void **out_row, rmq_error *err);
+/* The next rows, at least one and at most MILL_READ_GROUP: for who has something to gain from
+ * seeing several at once. As above in everything else. */
+RMQ_MUST_CHECK rmq_status mill_block_reader_next_group(mill_block_reader *reader, mill_arena *arena,
+                                                       const void *out_rows[MILL_READ_GROUP],
+                                                       size_t *out_count, rmq_error *err);
 void mill_block_reader_deinit(mill_block_reader *reader);
 
 #endif

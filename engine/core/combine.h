@@ -33,6 +33,8 @@ typedef struct mill_combiner {
     mill_combine_slot *slots;
     uint32_t log2_slots; /* 0: none yet */
     size_t n_combined;
+    size_t n_added; /* rows, since the table was last empty */
+    bool frozen;    /* pairs of keys that are not in the table go to the blocks as they come */
     mill_combined *first;
     mill_combined *last;
     mill_block **blocks; /* NULL until the first flush; then split.n_blocks, NULL where empty */
@@ -44,6 +46,12 @@ void mill_combiner_init(mill_combiner *combiner, mill_task *task, const mill_dat
 /* Copies the pair or folds it into the one of its key. Flushes if it passes the limit. Failures are
  * noted in the task. */
 RMQ_MUST_CHECK rmq_status mill_combiner_add(mill_combiner *combiner, const void *row);
+/* The same for several, at most MILL_READ_GROUP; faster, as memory is fetched for all at once. */
+RMQ_MUST_CHECK rmq_status mill_combiner_add_group(mill_combiner *combiner, const void *const *rows,
+                                                  size_t n_rows);
+/* Emits the pairs that are in the table, in the order of their keys if these have one, else in that
+ * of their first appearance. None may be added any more. */
+RMQ_MUST_CHECK rmq_status mill_combiner_emit(mill_combiner *combiner, mill_emitter *out);
 /* Moves all pairs to the blocks and frees the table. */
 RMQ_MUST_CHECK rmq_status mill_combiner_flush(mill_combiner *combiner);
 /* Flushes and seals the blocks. */

@@ -1,11 +1,11 @@
 /* The reading side of a reduce: folds what all writers sent to one partition.
  *
- * As long as the keys fit the table's limit they are folded in memory and emitted in the order they
- * first came, which is always the same for the same input. When they don't, the combiner flushes:
- * the partition is then split by other bits of the hash into 16 blocks (which spill as all blocks
- * do), and each is folded for itself, the same way, up to MOST_LEVELS deep. What still doesn't fit
- * then are a few keys with giant values or colliding hashes, which no split can help: the last
- * level has no limit. */
+ * As long as the keys fit the table's limit they are folded in memory and emitted in the order of
+ * the keys, or, where their type has none, in which they first came; both are always the same for
+ * the same input. When they don't, the combiner flushes: the partition is then split by other bits
+ * of the hash into 16 blocks (which spill as all blocks do), and each is folded for itself, the
+ * same way, up to MOST_LEVELS deep. What still doesn't fit then are a few keys with giant values or
+ * colliding hashes, which no split can help: the last level has no limit. */
 #include "exchange.h"
 
 #include "block_reader.h"
@@ -24,13 +24,14 @@ static rmq_status fold_block(mill_combiner *combiner, mill_block_reader *reader,
     if (status != RMQ_OK)
         return mill_task_failed(task, status, at);
     for (;;) {
-        const void *row = NULL;
-        status = mill_block_reader_next(reader, &task->scratch, &row, &task->err);
+        const void *rows[MILL_READ_GROUP];
+        size_t n_rows = 0;
+        status = mill_block_reader_next_group(reader, &task->scratch, rows, &n_rows, &task->err);
         if (status == RMQ_NOT_FOUND)
             return RMQ_OK;
         if (status != RMQ_OK)
             return mill_task_failed(task, status, at);
-        status = mill_combiner_add(combiner, row);
+        status = mill_combiner_add_group(combiner, rows, n_rows);
         mill_arena_reset(&task->scratch);
         if (status == RMQ_OK)
             status = mill_task_poll(task);
@@ -62,9 +63,8 @@ static rmq_status read_level(mill_task *task, mill_block *const *blocks, uint32_
     bool fits = combiner.blocks == NULL;
     if (status == RMQ_OK && !fits)
         status = mill_combiner_finish(&combiner);
-    mill_combined *combined = combiner.first;
-    for (; status == RMQ_OK && combined != NULL; combined = combined->next)
-        status = mill_emit(out, combined->row);
+    if (status == RMQ_OK)
+        status = mill_combiner_emit(&combiner, out);
     for (uint32_t i = 0; status == RMQ_OK && !fits && i < BLOCKS_PER_LEVEL; i++) {
         if (combiner.blocks[i] == NULL)
             continue;

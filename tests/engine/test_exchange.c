@@ -166,6 +166,60 @@ START_TEST(the_order_of_rows_does_not_depend_on_who_was_faster)
 }
 END_TEST
 
+/* Half of the rows have one of ten keys, the others hardly repeat: the writers' tables freeze, fold
+ * the ten, and pass on the rest. */
+static rmq_status skewed_key(const void *row, void *out_key, mill_task *task, void *ctx)
+{
+    (void)task;
+    (void)ctx;
+    int64_t number = *(const int64_t *)row;
+    *(int64_t *)out_key = number % 2 == 0 ? number / 2 % 10 : 10 + number / 2 % 90000;
+    return RMQ_OK;
+}
+
+START_TEST(a_frozen_table_folds_exactly)
+{
+    enum { COUNT = 400000, N_PARTITIONS = 3 };
+    mill_context *roomy = context_make(2, 0);
+    mill_context *on = _i == 0 ? roomy : context;
+    mill_dataset *keyed =
+        mill_key_by(numbers(on, COUNT, 2), mill_type_int64(), skewed_key, NULL, &err);
+    pair_list list = collect_pairs(mill_reduce_by_key(keyed, reduce_sum, N_PARTITIONS, NULL, &err));
+    int64_t *sums = calloc(90010, sizeof(*sums));
+    ck_assert_ptr_nonnull(sums);
+    for (int64_t i = 0; i < COUNT; i++) {
+        int64_t key;
+        must(skewed_key(&i, &key, NULL, NULL), &err);
+        sums[key] += i;
+    }
+    ck_assert_uint_eq(list.count, 90010);
+    for (size_t i = 0; i < list.count; i++) {
+        if (sums[list.pairs[i].key] != list.pairs[i].value)
+            ck_abort_msg("key %lld is wrong or comes twice", (long long)list.pairs[i].key);
+        sums[list.pairs[i].key] = -1;
+    }
+    free(sums);
+    free(list.pairs);
+    mill_context_free(roomy);
+}
+END_TEST
+
+START_TEST(each_partition_is_in_the_order_of_its_keys)
+{
+    mill_context *roomy = context_make(2, 0);
+    int64_t n_keys = 30000;
+    mill_dataset *keyed =
+        mill_key_by(numbers(roomy, 90000, 4), mill_type_int64(), key_modulo, &n_keys, &err);
+    pair_list list = collect_pairs(mill_reduce_by_key(keyed, reduce_sum, 3, NULL, &err));
+    int n_descents = 0;
+    for (size_t i = 1; i < list.count; i++)
+        n_descents += list.pairs[i].key < list.pairs[i - 1].key;
+    ck_assert_int_eq(n_descents, 2);
+    free(list.pairs);
+    mill_context_free(roomy);
+}
+END_TEST
+
 START_TEST(a_full_disk_ends_the_run_and_leaves_nothing)
 {
     signal(SIGXFSZ, SIG_IGN);
@@ -213,6 +267,8 @@ Suite *test_suite(void)
     tcase_add_test(tc, keys_that_collide_are_folded_exactly);
     tcase_add_test(tc, an_accumulator_larger_than_the_table_is_folded);
     tcase_add_loop_test(tc, the_order_of_rows_does_not_depend_on_who_was_faster, 0, 2);
+    tcase_add_loop_test(tc, a_frozen_table_folds_exactly, 0, 2);
+    tcase_add_test(tc, each_partition_is_in_the_order_of_its_keys);
     tcase_add_test(tc, a_full_disk_ends_the_run_and_leaves_nothing);
     tcase_add_test(tc, drivers_share_a_context);
     suite_add_tcase(suite, tc);
