@@ -155,7 +155,11 @@ static int sync_directory_of(const char *path)
     int fd = open(slash != NULL ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return errno;
-    int reason = fsync(fd) == 0 ? 0 : errno;
+    int result;
+    do {
+        result = fsync(fd);
+    } while (result != 0 && errno == EINTR);
+    int reason = result == 0 ? 0 : errno;
     close(fd);
     return reason;
 }
