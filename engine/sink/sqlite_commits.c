@@ -40,16 +40,52 @@ typedef struct commit_row {
     char run[MILL_RUN_NAME_BYTES];
 } commit_row;
 
-/* `text` must live until the statement has run. Nothing is allocated, so nothing fails. */
-static void bind_text(sqlite3_stmt *statement, int index, const char *text)
+/* A statement, and the first failure to set one of its parameters: a database in
+ * UTF-16 converts texts, which takes memory. A parameter that was not set would be NULL, or what it
+ * was before. */
+typedef struct bound_statement {
+    sqlite3_stmt *statement;
+    int result;
+} bound_statement;
+
+static void set_result(bound_statement *bound, int result)
 {
-    sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
+    if (bound->result == SQLITE_OK)
+        bound->result = result;
 }
 
-static void copy_column(sqlite3_stmt *statement, int column, char *out_text, size_t capacity)
+/* `text` must live until the statement has run. */
+static void set_text(bound_statement *bound, int index, const char *text)
 {
-    const unsigned char *text = sqlite3_column_text(statement, column);
-    snprintf(out_text, capacity, "%s", text != NULL ? (const char *)text : "");
+    set_result(bound, sqlite3_bind_text(bound->statement, index, text, -1, SQLITE_STATIC));
+}
+
+static void set_int64(bound_statement *bound, int index, int64_t value)
+{
+    set_result(bound, sqlite3_bind_int64(bound->statement, index, value));
+}
+
+static rmq_status run_statement(const mill_sqlite_commits *commits, const bound_statement *bound,
+                                const char *doing, rmq_error *err)
+{
+    return bound->result == SQLITE_OK ? mill_sqlite_run(commits->db, bound->statement, doing, err)
+                                      : mill_sqlite_error(commits->db, bound->result, doing, err);
+}
+
+/* As sqlite3_step, if all parameters are set. */
+static int step_statement(const bound_statement *bound)
+{
+    return bound->result == SQLITE_OK ? sqlite3_step(bound->statement) : bound->result;
+}
+
+static rmq_status copy_column(const mill_sqlite_commits *commits, sqlite3_stmt *statement,
+                              int column, char *out_text, size_t capacity, rmq_error *err)
+{
+    const unsigned char *text = sqlite3_column_text(statement, column); /* none of them is NULL */
+    if (text == NULL)
+        return rmq_error_set(err, RMQ_NOMEM, "database %s: out of memory", commits->db->path);
+    snprintf(out_text, capacity, "%s", (const char *)text);
+    return RMQ_OK;
 }
 
 static int64_t wall_clock_ms(void)
@@ -64,15 +100,16 @@ static rmq_status read_row(mill_sqlite_commits *commits, commit_row *out_row, rm
 {
     memset(out_row, 0, sizeof(*out_row));
     sqlite3_stmt *select = commits->select_row;
-    bind_text(select, 1, commits->stream_id);
-    bind_text(select, 2, commits->sink_id);
-    int result = sqlite3_step(select);
+    bound_statement bound = {.statement = select};
+    set_text(&bound, 1, commits->stream_id);
+    set_text(&bound, 2, commits->sink_id);
+    int result = step_statement(&bound);
     rmq_status status = RMQ_OK;
     if (result == SQLITE_ROW) {
         out_row->found = true;
         out_row->epoch = sqlite3_column_int64(select, 0);
         out_row->batch_id = sqlite3_column_int64(select, 1);
-        copy_column(select, 2, out_row->run, sizeof(out_row->run));
+        status = copy_column(commits, select, 2, out_row->run, sizeof(out_row->run), err);
     } else if (result != SQLITE_DONE) {
         status = mill_sqlite_error(commits->db, result, DOING, err);
     }
@@ -90,9 +127,10 @@ static rmq_status run_with(const mill_sqlite_commits *commits, const char *sql,
     rmq_status status = mill_sqlite_prepare(commits->db, sql, &statement, err);
     if (status != RMQ_OK)
         return status;
+    bound_statement bound = {.statement = statement};
     for (int i = 0; i < 4 && texts[i] != NULL; i++)
-        bind_text(statement, i + 1, texts[i]);
-    status = mill_sqlite_run(commits->db, statement, DOING, err);
+        set_text(&bound, i + 1, texts[i]);
+    status = run_statement(commits, &bound, DOING, err);
     sqlite3_finalize(statement);
     return status;
 }
@@ -139,14 +177,15 @@ static rmq_status settle_other(const mill_sqlite_commits *commits, const mill_si
                             &select, err);
     if (status != RMQ_OK)
         return status;
-    bind_text(select, 1, owner->job_name);
-    bind_text(select, 2, owner->sink_id);
-    bind_text(select, 3, owner->stream_id);
-    int result = sqlite3_step(select);
+    bound_statement bound = {.statement = select};
+    set_text(&bound, 1, owner->job_name);
+    set_text(&bound, 2, owner->sink_id);
+    set_text(&bound, 3, owner->stream_id);
+    int result = step_statement(&bound);
     char old_id[256] = "";
     int64_t batch_id = 0;
     if (result == SQLITE_ROW) {
-        copy_column(select, 0, old_id, sizeof(old_id));
+        status = copy_column(commits, select, 0, old_id, sizeof(old_id), err);
         batch_id = sqlite3_column_int64(select, 1);
     } else if (result != SQLITE_DONE) {
         status = mill_sqlite_error(commits->db, result, DOING, err);
@@ -178,12 +217,13 @@ static rmq_status put_row(const mill_sqlite_commits *commits, const mill_sink_ow
         &put, err);
     if (status != RMQ_OK)
         return status;
-    bind_text(put, 1, owner->stream_id);
-    bind_text(put, 2, owner->sink_id);
-    sqlite3_bind_int64(put, 3, owner->epoch);
-    sqlite3_bind_int64(put, 4, wall_clock_ms());
-    bind_text(put, 5, owner->job_name);
-    status = mill_sqlite_run(commits->db, put, DOING, err);
+    bound_statement bound = {.statement = put};
+    set_text(&bound, 1, owner->stream_id);
+    set_text(&bound, 2, owner->sink_id);
+    set_int64(&bound, 3, owner->epoch);
+    set_int64(&bound, 4, wall_clock_ms());
+    set_text(&bound, 5, owner->job_name);
+    status = run_statement(commits, &bound, DOING, err);
     sqlite3_finalize(put);
     return status;
 }
@@ -215,10 +255,11 @@ static rmq_status load_offsets(mill_sqlite_commits *commits, rmq_error *err)
         &select, err);
     if (status != RMQ_OK)
         return status;
-    bind_text(select, 1, commits->stream_id);
-    bind_text(select, 2, commits->sink_id);
+    bound_statement bound = {.statement = select};
+    set_text(&bound, 1, commits->stream_id);
+    set_text(&bound, 2, commits->sink_id);
     int result;
-    while (status == RMQ_OK && (result = sqlite3_step(select)) != SQLITE_DONE)
+    while (status == RMQ_OK && (result = step_statement(&bound)) != SQLITE_DONE)
         status = result == SQLITE_ROW ? add_offset(commits, select, err)
                                       : mill_sqlite_error(commits->db, result, DOING_OFFSETS, err);
     sqlite3_finalize(select);
@@ -313,16 +354,16 @@ void mill_sqlite_commits_close(mill_sqlite_commits *commits)
 rmq_status mill_sqlite_commits_put_offsets(mill_sqlite_commits *commits, const mill_offset *offsets,
                                            size_t n_offsets, rmq_error *err)
 {
-    sqlite3_stmt *put = commits->put_offset;
-    bind_text(put, 1, commits->stream_id);
-    bind_text(put, 2, commits->sink_id);
+    bound_statement put = {.statement = commits->put_offset};
+    set_text(&put, 1, commits->stream_id);
+    set_text(&put, 2, commits->sink_id);
     for (size_t i = 0; i < n_offsets; i++) {
-        bind_text(put, 3, offsets[i].source);
-        bind_text(put, 4, offsets[i].topic);
-        bind_text(put, 5, offsets[i].broker_name);
-        sqlite3_bind_int(put, 6, offsets[i].queue_id);
-        sqlite3_bind_int64(put, 7, offsets[i].next_offset);
-        rmq_status status = mill_sqlite_run(commits->db, put, DOING_OFFSETS, err);
+        set_text(&put, 3, offsets[i].source);
+        set_text(&put, 4, offsets[i].topic);
+        set_text(&put, 5, offsets[i].broker_name);
+        set_int64(&put, 6, offsets[i].queue_id);
+        set_int64(&put, 7, offsets[i].next_offset);
+        rmq_status status = run_statement(commits, &put, DOING_OFFSETS, err);
         if (status != RMQ_OK)
             return status;
     }
@@ -366,11 +407,15 @@ rmq_status mill_sqlite_commits_advance(mill_sqlite_commits *commits, const mill_
         status = check_row(commits, &row, batch, err);
     if (status != RMQ_OK)
         return status;
-    sqlite3_stmt *update = commits->update_row;
-    bind_text(update, 1, commits->stream_id);
-    bind_text(update, 2, commits->sink_id);
-    sqlite3_bind_int64(update, 3, batch->batch_id);
-    bind_text(update, 4, batch->run);
-    sqlite3_bind_int64(update, 5, wall_clock_ms());
-    return mill_sqlite_run(commits->db, update, DOING, err);
+    bound_statement update = {.statement = commits->update_row};
+    set_text(&update, 1, commits->stream_id);
+    set_text(&update, 2, commits->sink_id);
+    set_int64(&update, 3, batch->batch_id);
+    set_text(&update, 4, batch->run);
+    set_int64(&update, 5, wall_clock_ms());
+    status = run_statement(commits, &update, DOING, err);
+    if (status == RMQ_OK && sqlite3_changes(commits->db->handle) != 1)
+        return rmq_error_set(err, RMQ_SINK, "database %s: the row of stream %s was not changed",
+                             commits->db->path, commits->stream_id);
+    return status;
 }
