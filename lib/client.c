@@ -344,7 +344,9 @@ static rmq_status connect_any(rmq_client *client, int64_t timeout_ms, rmq_error 
             rmq_loop_run_sync(client->loop, &use.task);
             return RMQ_OK;
         }
-        if (status == RMQ_CANCELLED || status == RMQ_NOMEM) {
+        if (status == RMQ_IO && one.os_errno == ENOMEM)
+            one.status = RMQ_NOMEM; /* ours ran out: the next address would fare no better */
+        if (one.status == RMQ_CANCELLED || one.status == RMQ_NOMEM) {
             all = one;
             break;
         }

@@ -122,7 +122,7 @@ static void note_endpoint_failure(rmq_conn *conn, rmq_status status, int os_errn
     append_text(conn, show ? tried : "");
     append_text(conn, show ? ": " : "");
     append_text(conn, why);
-    conn->error.os_errno = os_errno;
+    conn->error.os_errno = status == RMQ_NOMEM ? ENOMEM : os_errno;
     conn->error.retriable = !conn->tls_failed;
 }
 
