@@ -34,6 +34,7 @@ int __lsan_do_recoverable_leak_check(void);
 #endif
 
 #define LEAK_CHECK_EVERY 100
+#define MAX_WRONG 20 /* ways with a finding, then it is enough */
 #define SLOW_MS 2000 /* is worth a line */
 
 static int64_t (*points)[FAULT_N_KINDS]; /* [0] hit, [1] told as an error; shared with children */
@@ -151,6 +152,12 @@ static void watch(const fail_scenario *scenario, const fault_way *way, int64_t n
     alarm(hang_s);
 }
 
+/* TIMEOUT says that the outcome is unknown: there was no memory for the answer. */
+static bool is_no_memory(rmq_status status, const rmq_error *err)
+{
+    return status == RMQ_NOMEM || (status == RMQ_TIMEOUT && strstr(err->text, "memory") != NULL);
+}
+
 static void judge(const fault_way *way, bool struck, rmq_status status, const rmq_error *err)
 {
     if (status == RMQ_OK)
@@ -160,6 +167,8 @@ static void judge(const fault_way *way, bool struck, rmq_status status, const rm
     else if (way->harmless)
         fail_once_wrong("a harmless fault made it fail: %s: %s", rmq_status_name(status),
                         err->text);
+    else if (way->call == FAULT_CALL_rmq_malloc && !is_no_memory(status, err))
+        fail_once_wrong("memory ran out, and it says %s: %s", rmq_status_name(status), err->text);
     if (err->status != status || err->text[0] == '\0')
         fail_once_wrong("returned %s, but the error says %s: \"%s\"", rmq_status_name(status),
                         rmq_status_name(err->status), err->text);
@@ -190,9 +199,13 @@ const char *fail_once_point(const fail_scenario *scenario, const fault_way *way,
     if (*out_struck && status != RMQ_OK && points != NULL)
         points[1][fault_call_kind(way->call)]++;
     judge(way, *out_struck, status, &err);
+    if (scenario->check != NULL)
+        scenario->check(state, status);
     status = operate(scenario, state, &err);
     if (status != RMQ_OK)
         fail_once_wrong("not usable afterwards: %s: %s", rmq_status_name(status), err.text);
+    if (scenario->check != NULL)
+        scenario->check(state, status);
     if (scenario->finish != NULL)
         scenario->finish(state);
     alarm(0);
@@ -218,7 +231,7 @@ static int64_t share(void)
 /* How many calls apart the points lie. */
 static int64_t stride(const fail_scenario *scenario, int64_t count)
 {
-    int64_t wanted = (count * share() + 99) / 100;
+    int64_t wanted = scenario->whole ? count : (count * share() + 99) / 100;
     if (scenario->max_nth > 0 && wanted > scenario->max_nth)
         wanted = scenario->max_nth;
     return wanted > 0 && count / wanted > 1 ? count / wanted : 1;
@@ -302,22 +315,30 @@ static const char *count_calls(const fail_scenario *scenario, int64_t out_counts
 
 const char *fail_once_all(const fail_scenario *scenario)
 {
+    static char first[sizeof(verdict)];
     int64_t counts[FAULT_N_CALLS];
     int64_t n_points = 0;
+    int n_wrong = 0;
     int64_t began_ms = now_ms();
     const char *why = count_calls(scenario, counts);
-    for (size_t i = 0; i < fault_n_ways && why == NULL; i++) {
+    for (size_t i = 0; i < fault_n_ways && n_wrong < MAX_WRONG; i++) {
         const fault_way *way = &fault_ways[i];
         int64_t hit = 0;
-        if (counts[way->call] == 0 || !wants(scenario, way))
+        if (why != NULL || counts[way->call] == 0 || !wants(scenario, way))
             continue;
-        why = run_way(scenario, way, counts[way->call], &hit);
+        const char *found = run_way(scenario, way, counts[way->call], &hit);
+        if (found != NULL) { /* told at the end; the other ways are tried all the same */
+            printf("# %s\n", found);
+            if (n_wrong++ == 0)
+                snprintf(first, sizeof(first), "%s", found);
+        }
         printf("# %s: %s: %lld of %lld\n", scenario->name, fault_way_text(way), (long long)hit,
                (long long)counts[way->call]);
         n_points += hit;
     }
-    if (why != NULL)
-        return why;
+    fflush(stdout);
+    if (why != NULL || n_wrong > 0)
+        return why != NULL ? why : first;
     check_leaks();
     printf("# %s: %lld points in %lld ms\n", scenario->name, (long long)n_points,
            (long long)(now_ms() - began_ms));

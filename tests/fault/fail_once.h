@@ -23,11 +23,14 @@ typedef struct fail_scenario {
     /* The operation, to its end and with its result checked. What it makes of its own it frees.
      * Where the result is wrong: fail_once_wrong. */
     rmq_status (*operate)(void *state, rmq_error *err);
-    void (*finish)(void *state);
-    uint32_t kinds;      /* that are tried, as bits; 0: all */
-    uint32_t not_ways;   /* as bits of fault_effect: left out */
-    int64_t deadline_ms; /* of one run; 0: 15000 */
-    int64_t max_nth;     /* of one way; beyond that, some of them by the seed; 0: no limit */
+    /* Looks at what an operation that gave `status` has left, while nothing fails. May be NULL. */
+    void (*check)(void *state, rmq_status status);
+    void (*finish)(void *state); /* may be NULL */
+    bool whole;                  /* takes no time: all points at any scale */
+    uint32_t kinds;              /* that are tried, as bits; 0: all */
+    uint32_t not_ways;           /* as bits of fault_effect: left out */
+    int64_t deadline_ms;         /* of one run; 0: 15000 */
+    int64_t max_nth; /* of one way; beyond that, some of them by the seed; 0: no limit */
 } fail_scenario;
 
 #define FAIL_KIND(kind) (1u << FAULT_KIND_##kind)

@@ -229,7 +229,7 @@ static const fail_scenario scenarios[] = {
     {.name = "connect", .operate = connect_plain},
     {.name = "connect, signed", .operate = connect_signed},
     {.name = "connect by name", .operate = connect_by_name},
-    {.name = "connect by TLS", .operate = connect_tls, .max_nth = 400},
+    {.name = "connect by TLS", .operate = connect_tls, .max_nth = 2000},
     {.name = "pull, window",
      .prepare = plain_client,
      .operate = pull_window,
@@ -242,7 +242,7 @@ static const fail_scenario scenarios[] = {
      .prepare = tls_client,
      .operate = pull_window,
      .finish = client_close,
-     .max_nth = 400},
+     .max_nth = 2000},
     {.name = "send", .prepare = plain_client, .operate = send_some, .finish = client_close},
     {.name = "questions", .prepare = plain_client, .operate = ask, .finish = client_close},
 };
