@@ -412,6 +412,17 @@ static void set_options(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
 }
 
+/* Begins to connect. After EINTR the kernel goes on by itself, and says so (EALREADY, or EISCONN)
+ * if it is asked again. */
+static bool begin_connect(int fd, const rmq_endpoint *endpoint)
+{
+    int result;
+    do {
+        result = connect(fd, (const struct sockaddr *)&endpoint->address, endpoint->address_len);
+    } while (result != 0 && errno == EINTR);
+    return result == 0 || errno == EINPROGRESS || errno == EALREADY || errno == EISCONN;
+}
+
 /* Makes the socket and begins to connect; false (and errno) if that fails at once. */
 static bool start_socket(rmq_conn *conn, const rmq_endpoint *endpoint)
 {
@@ -422,9 +433,7 @@ static bool start_socket(rmq_conn *conn, const rmq_endpoint *endpoint)
     (void)event_assign(&conn->read_event, base, conn->fd, EV_READ | EV_PERSIST, on_readable, conn);
     (void)event_assign(&conn->write_event, base, conn->fd, EV_WRITE, on_writable, conn);
     set_options(conn->fd);
-    if (connect(conn->fd, (const struct sockaddr *)&endpoint->address, endpoint->address_len) !=
-            0 &&
-        errno != EINPROGRESS)
+    if (!begin_connect(conn->fd, endpoint))
         return false;
     if (event_add(&conn->write_event, NULL) != 0) {
         errno = ENOMEM;

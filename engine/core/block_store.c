@@ -97,7 +97,10 @@ size_t mill_block_store_cap(const mill_block_store *store)
 
 static int open_unlinked(const char *directory)
 {
-    int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+    int fd;
+    do {
+        fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
+    } while (fd < 0 && errno == EINTR);
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
         return fd;
     char path[PATH_MAX];

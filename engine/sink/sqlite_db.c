@@ -142,6 +142,15 @@ void mill_sqlite_rollback(const mill_sqlite_db *db)
 
 /* ---- opening ---- */
 
+static int open_again(const char *path, int flags, mode_t mode)
+{
+    int fd;
+    do {
+        fd = open(path, flags, mode);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 /* Makes the name of a new file durable. */
 static int sync_directory_of(const char *path)
 {
@@ -152,7 +161,7 @@ static int sync_directory_of(const char *path)
     char *slash = strrchr(directory, '/');
     if (slash != NULL)
         slash[slash == directory ? 1 : 0] = '\0';
-    int fd = open(slash != NULL ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_again(slash != NULL ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return errno;
     int result;
@@ -189,7 +198,7 @@ static rmq_status prepare_file(const char *path, bool *out_fresh, rmq_error *err
     }
     if (errno != ENOENT)
         return refuse_path(path, errno, err);
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = open_again(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0 && errno != EEXIST)
         return refuse_path(path, errno, err);
     if (fd >= 0)

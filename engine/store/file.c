@@ -82,12 +82,12 @@ static int open_parent(const mill_file_store *store, const char *name, bool crea
         size_t len = (size_t)(slash - name);
         memcpy(part, name, len);
         part[len] = '\0';
-        int next_fd = openat(dir_fd, part, MILL_STORE_DIR_FLAGS);
+        int next_fd = mill_fd_openat(dir_fd, part, MILL_STORE_DIR_FLAGS, 0);
         int reason = next_fd < 0 ? errno : 0;
         if (reason == ENOENT && create) {
             reason = make_dir(dir_fd, part);
             if (reason == 0) {
-                next_fd = openat(dir_fd, part, MILL_STORE_DIR_FLAGS);
+                next_fd = mill_fd_openat(dir_fd, part, MILL_STORE_DIR_FLAGS, 0);
                 reason = next_fd < 0 ? errno : 0;
             }
         }
@@ -282,7 +282,7 @@ static rmq_status file_get(void *self, const char *name, char **out_bytes, size_
     int reason = open_parent(store, name, false, &dir_fd, &leaf);
     if (reason == 0) {
         /* O_NONBLOCK: a FIFO in a hostile directory must not hang us */
-        fd = openat(dir_fd, leaf, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+        fd = mill_fd_openat(dir_fd, leaf, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
         reason = fd < 0 ? errno : 0;
         close_dir(store, dir_fd);
     }
@@ -304,7 +304,7 @@ static rmq_status file_list(void *self, const char *prefix,
     int fd = -1;
     int reason = 0;
     if (prefix == NULL || prefix[0] == '\0') {
-        fd = openat(store->root_fd, ".", MILL_STORE_DIR_FLAGS);
+        fd = mill_fd_openat(store->root_fd, ".", MILL_STORE_DIR_FLAGS, 0);
         reason = fd < 0 ? errno : 0;
     } else {
         rmq_status status = check_name(store, prefix, err);
@@ -314,7 +314,7 @@ static rmq_status file_list(void *self, const char *prefix,
         const char *leaf = NULL;
         reason = open_parent(store, prefix, false, &dir_fd, &leaf);
         if (reason == 0) {
-            fd = openat(dir_fd, leaf, MILL_STORE_DIR_FLAGS);
+            fd = mill_fd_openat(dir_fd, leaf, MILL_STORE_DIR_FLAGS, 0);
             reason = fd < 0 ? errno : 0;
             close_dir(store, dir_fd);
         }
@@ -362,8 +362,8 @@ static rmq_status make_root_level(const char *path, rmq_error *err)
             return RMQ_OK;
         return rmq_error_set_errno(err, errno, "checkpoint: cannot make the directory %s", path);
     }
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int parent_fd = fd >= 0 ? openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int fd = mill_fd_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int parent_fd = fd >= 0 ? mill_fd_openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0) : -1;
     int reason = parent_fd >= 0 ? mill_fd_sync(parent_fd) : errno;
     if (fd >= 0)
         close(fd);
@@ -451,7 +451,7 @@ static rmq_status prepare_root(const mill_file_store *store, bool create, rmq_er
             *err = probe_error;
         return status;
     }
-    int fd = openat(store->root_fd, ".", MILL_STORE_DIR_FLAGS);
+    int fd = mill_fd_openat(store->root_fd, ".", MILL_STORE_DIR_FLAGS, 0);
     if (fd < 0)
         return rmq_error_set_errno(err, errno, "checkpoint %s: cannot open it", store->path);
     return mill_store_walk(store, fd, NULL, NULL, err);
@@ -462,7 +462,7 @@ static rmq_status open_root(mill_file_store *store, const char *path, bool creat
     rmq_status status = create ? make_root(path, err) : RMQ_OK;
     if (status != RMQ_OK)
         return status;
-    store->root_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    store->root_fd = mill_fd_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (store->root_fd < 0 && errno == ENOENT)
         return rmq_error_set(err, RMQ_NOT_FOUND, "checkpoint %s: there is no such directory", path);
     if (store->root_fd < 0 && errno == ENOTDIR)

@@ -4,6 +4,7 @@
 #define MILL_STORE_FILE_H
 
 #include <mill/store.h>
+#include <sys/types.h>
 
 typedef struct mill_file_store {
     char *path;  /* as the user gave it, for messages */
@@ -34,6 +35,8 @@ RMQ_MUST_CHECK rmq_status mill_temp_write(const mill_file_store *store, rmq_slic
 void mill_temp_discard(const mill_file_store *store, mill_temp_file *temp);
 /* Removes the temporary files that dead processes left in the root. */
 void mill_temp_sweep(const mill_file_store *store);
+/* openat, with EINTR handled. */
+int mill_fd_openat(int dir_fd, const char *path, int flags, mode_t mode);
 /* fsync, with EINTR handled. Returns 0 or errno. */
 int mill_fd_sync(int fd);
 /* Reads up to `capacity` bytes from the start of a file. Returns 0 or errno. */

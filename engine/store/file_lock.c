@@ -53,8 +53,8 @@ static bool still_named(const mill_file_store *store, int fd)
 static rmq_status get_flock(const mill_file_store *store, int *out_fd, rmq_error *err)
 {
     for (int tries = 0; tries < MAX_TRIES; tries++) {
-        int fd =
-            openat(store->root_fd, MILL_LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        int fd = mill_fd_openat(store->root_fd, MILL_LOCK_NAME,
+                                O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
             return rmq_error_set_errno(err, errno, "checkpoint %s: cannot open its lock",
                                        store->path);

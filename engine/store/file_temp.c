@@ -22,6 +22,15 @@
 
 #define MAX_NAME_TRIES 16
 
+int mill_fd_openat(int dir_fd, const char *path, int flags, mode_t mode)
+{
+    int fd;
+    do {
+        fd = openat(dir_fd, path, flags, mode);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 int mill_fd_sync(int fd)
 {
     while (fsync(fd) != 0) {
@@ -71,9 +80,9 @@ static int create_temp(const mill_file_store *store, mill_temp_file *temp)
             continue;
         snprintf(temp->name, sizeof(temp->name), MILL_TEMP_PREFIX "%ld-%016llx", (long)getpid(),
                  (unsigned long long)random);
-        temp->fd = openat(store->root_fd, temp->name,
-                          O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (temp->fd < 0 && (errno == EEXIST || errno == EINTR))
+        temp->fd = mill_fd_openat(store->root_fd, temp->name,
+                                  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (temp->fd < 0 && errno == EEXIST)
             continue;
         if (temp->fd < 0)
             return errno;
@@ -119,7 +128,8 @@ void mill_temp_discard(const mill_file_store *store, mill_temp_file *temp)
 
 static void sweep_one(const mill_file_store *store, const char *name)
 {
-    int fd = openat(store->root_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    int fd =
+        mill_fd_openat(store->root_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0);
     if (fd < 0)
         return;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0)
@@ -129,7 +139,7 @@ static void sweep_one(const mill_file_store *store, const char *name)
 
 void mill_temp_sweep(const mill_file_store *store)
 {
-    int fd = openat(store->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = mill_fd_openat(store->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (dir == NULL) {
         if (fd >= 0)

@@ -47,7 +47,7 @@ static rmq_status walk_entry(dir_walk *walk, DIR *dir, const struct dirent *entr
     memcpy(walk->name + name_len, entry->d_name, len + 1);
     if (kind == 'f')
         return walk->each != NULL ? walk->each(walk->name, walk->ctx) : RMQ_OK;
-    int fd = openat(dirfd(dir), entry->d_name, MILL_STORE_DIR_FLAGS);
+    int fd = mill_fd_openat(dirfd(dir), entry->d_name, MILL_STORE_DIR_FLAGS, 0);
     if (fd < 0 && errno == ENOENT)
         return RMQ_OK;
     if (fd < 0)
