@@ -4,9 +4,10 @@
  *
  * WHAT is kill (SIGKILL on entry: the call isn't made), an error (ENOSPC, EIO, EINTR: the call
  * isn't made and fails with it; but a close is made, since Linux frees the descriptor whatever it
- * answers), short (the kernel is asked for half of the bytes and really moves just those), or
- * pretend (it isn't made and answers that all was moved: a lie, for the tests' negative control).
- * Without --at nothing is done, and the log lists the calls: those are the points.
+ * answers), late-EIO (it is made, and fails with EIO all the same, as over a network file system),
+ * short (the kernel is asked for half of the bytes and really moves just those), or pretend (it
+ * isn't made and answers that all was moved: a lie, for the tests' negative control). Without --at
+ * nothing is done, and the log lists the calls: those are the points.
  *
  * Why not strace alone: `strace -f --inject` counts `when=` in each thread, but strikes whichever
  * thread gets to N first, so that a thread that makes fewer calls than another is never struck at
@@ -285,7 +286,7 @@ static int errno_of(const char *name)
     static const struct {
         const char *name;
         int number;
-    } errors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO}, {"EINTR", EINTR}};
+    } errors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO}, {"EINTR", EINTR}, {"late-EIO", EIO}};
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
         if (strcmp(errors[i].name, name) == 0)
             return errors[i].number;
@@ -311,7 +312,8 @@ static bool strike(thread *self, pid_t pid, struct user_regs_struct *regs)
         fprintf(log_file, "hit unfit\n");
         return false;
     }
-    if (reason != 0 && regs->orig_rax != SYS_close) {
+    bool made = regs->orig_rax == SYS_close || strcmp(at_what, "late-EIO") == 0;
+    if (reason != 0 && !made) {
         fprintf(log_file, "hit %d\n", -reason);
         regs->orig_rax = (unsigned long long)-1;
         regs->rax = (unsigned long long)-(long)reason;
@@ -322,7 +324,7 @@ static bool strike(thread *self, pid_t pid, struct user_regs_struct *regs)
     }
     if (ptrace(PTRACE_SETREGS, self->tid, NULL, regs) != 0)
         fail("ptrace");
-    return (reason == 0 && !pretend) || self->before.orig_rax == SYS_close;
+    return made || (reason == 0 && !pretend);
 }
 
 /* The call has been made: arguments that were changed are put back, as the kernel keeps them. */

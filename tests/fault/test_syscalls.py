@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -25,12 +26,15 @@ SCALE = float(os.environ.get("MILLRACE_FAULT_SCALE", "1"))
 SEED = os.environ.get("MILLRACE_SEED") or str(int(time.time()))
 ONLY = os.environ.get("MILLRACE_FAULT_POINT", "").replace("=", " ").split()
 # Each kind of point at least once, and on `./dev soak` all of them.
-FLOORS = {"kill": (200, 3000), "kill by strace": (40, 700), "EIO": (200, 3000), "ENOSPC": (50, 500), "EINTR": (100, 2000),
+FLOORS = {"kill": (200, 3000), "kill by strace": (40, 700), "EIO": (200, 3000), "late-EIO": (60, 1000),
+          "ENOSPC": (50, 500), "EINTR": (100, 2000),
           "short": (30, 400)}
 
 broker = Broker(sys.argv[1])
 millrace = Millrace(sys.argv[1], broker.namesrv)
 tools = Tools(sys.argv[1], os.path.abspath(sys.argv[2]), broker.namesrv)
+FAILURES = {"EIO": "EIO", "late-EIO": "done, but answered with EIO,", "ENOSPC": "ENOSPC", "EINTR": "EINTR",
+            "short": "half of the bytes"}
 counts = collections.Counter()  # points struck, by what
 
 
@@ -53,20 +57,26 @@ def first():
     return Scenario("first", tools, topic_with("First", 20), os.path.join(tools.directory, "first"))
 
 
-def going(name="going"):
+def going(name="going", journal=False):
     """Some batches are done; the next start has a few more to do, and forgets the oldest."""
     scenario = Scenario(name, tools, topic_with(name.capitalize(), 14), os.path.join(tools.directory, name))
+    if journal:  # the owner made the database, and a database stays in the mode that its owner gave it
+        owner = sqlite3.connect(os.path.join(scenario.directory, "orders.db"))
+        owner.execute("PRAGMA journal_mode=DELETE")
+        owner.execute("CREATE TABLE owners(name TEXT)")
+        owner.close()
     code, out, err = scenario.plain(scenario.directory)
     check((code, out, err) == (0, "", ""), err)
     scenario.orders.send(20)
     return scenario
 
 
-def wreck(name, call):
-    """The start after a kill: the driver's first `call` of the batches above is where the job died."""
-    scenario = going(name)
-    point = [point for point in scenario.points() if point.thread == "mill-driver" and point.call == call][0]
+def wreck(name, call, n, journal=False):
+    """The start after a kill: the driver's nth `call` of the batches above is where the job died."""
+    scenario = going(name, journal)
+    point = [point for point in scenario.points() if point[:3] == ("mill-driver", call, n)][0]
     scenario.directory, _ = scenario.struck(point, "kill")
+    check(os.path.exists(os.path.join(scenario.directory, "orders.db-journal")) == journal, "the wreck has a journal")
     plans, done = (set(os.listdir(os.path.join(scenario.directory, "checkpoint", kind))) for kind in ("plan", "done"))
     check(plans - done, "the wreck has an unfinished batch")
     return scenario
@@ -75,8 +85,10 @@ def wreck(name, call):
 MAKERS = {
     "first": first,
     "going": going,
-    "torn": lambda: wreck("torn", "pwrite64"),  # rows half written, no commit
-    "unconfirmed": lambda: wreck("unconfirmed", "fdatasync"),  # the commit is in the database, and nobody was told
+    "torn": lambda: wreck("torn", "pwrite64", 3),  # rows half written, no commit
+    "unconfirmed": lambda: wreck("unconfirmed", "fdatasync", 1),  # the commit is in the database, and nobody was told
+    "journal": lambda: going("journal", True),  # with a rollback journal instead of SQLite's WAL
+    "hot": lambda: wreck("hot", "fdatasync", 3, True),  # rows are in the database, a journal is there to take them out
 }
 made = {}
 
@@ -122,9 +134,11 @@ def strike_all(name, what, strike, points=None):
 
 
 def tell(name, what, chosen, of, seconds, slowest):
+    ends = ["%d %s" % (count, how) for (cause, how), count in scenario_of(name).ends.items() if cause == what]
     by_thread = collections.Counter(point.thread for point in chosen)
     by_call = collections.Counter(point.call for point in chosen)
-    say("%s, %s: %d of %d points in %.0f s (seed %s; slowest %s)" % (name, what, len(chosen), of, seconds, SEED, slowest))
+    say("%s, %s: %d of %d points in %.0f s (seed %s; slowest %s%s)" %
+        (name, what, len(chosen), of, seconds, SEED, "%.1f s at %s" % slowest if slowest else "none", "".join("; " + end for end in ends)))
     for counter in (by_thread, by_call):
         say("  " + " ".join("%s %d" % item for item in counter.most_common()))
 
@@ -134,9 +148,9 @@ for scenario_name in MAKERS:
     def _(name=scenario_name):
         strike_all(name, "kill", lambda scenario, point: scenario.killed_at(point))
 
-for failure in ("EIO", "ENOSPC", "EINTR", "short"):
+for failure in FAILURES:
     for scenario_name in MAKERS:
-        @case("%s at each system call: %s" % ("half of the bytes" if failure == "short" else failure, scenario_name))
+        @case("%s at each system call: %s" % (FAILURES[failure], scenario_name))
         def _(name=scenario_name, what=failure):
             strike_all(name, what, lambda scenario, point: scenario.failed_at(point, what))
 
