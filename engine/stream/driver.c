@@ -216,8 +216,15 @@ static rmq_status recover(mill_streaming_context *stream, rmq_error *err)
     mill_context_log(stream->context, RMQ_LOG_WARN, "stream",
                      "%s: asking the sinks under a new epoch: %s", stream->config.name, err->text);
     for (uint32_t n_tries = 1;; n_tries++) {
-        err->retriable = false;
-        rmq_status status = mill_stream_recover(stream, err);
+        /* Who was taken over must not take the checkpoint back. */
+        rmq_error newer = {0};
+        rmq_status status = mill_checkpoint_check_epoch(stream->checkpoint, &newer);
+        if (status == RMQ_OK) {
+            err->retriable = false;
+            status = mill_stream_recover(stream, err);
+        } else {
+            *err = newer;
+        }
         if (status == RMQ_OK || !err->retriable || status == RMQ_FENCED)
             return status;
         mill_context_log(stream->context, RMQ_LOG_WARN, "stream",
@@ -327,6 +334,7 @@ void *mill_stream_drive(void *stream_ptr)
     rmq_status status = run_batches(stream, &err);
     if (status == RMQ_CANCELLED && mill_stream_stopping(stream))
         status = RMQ_OK;
+    status = mill_stream_ask_why(stream, status, &err);
     for (size_t i = 0; i < stream->n_sources; i++)
         stream->sources[i]->vtable->close(stream->sources[i]->self);
     mill_stream_ended(stream, status, &err);

@@ -6,6 +6,8 @@
  *   epoch/K              from here on this process owns the checkpoint
  *   open each sink       raises the epoch there: what an older process still has under way is
  *                        refused from now on. Only then is what the sink says final
+ *   plans are looked for only now: one may have come from a process that was fenced a moment ago,
+ *                        right before it committed what it planned
  *   the lowest batch     the stream goes on from the state of the run that counts of that batch
  *
  * The run that counts is the one that the sink names (one transactional sink), or that commit/N
@@ -182,9 +184,8 @@ static rmq_status open_sink(mill_streaming_context *stream, mill_stream_sink *ta
         }
     }
     if (!target->transactional) {
-        target->last_batch_id = found->last_done;
         target->last_run[0] = '\0';
-        return RMQ_OK;
+        return RMQ_OK; /* what it has is what done/N says */
     }
     target->last_batch_id = position.batch_id;
     memcpy(target->last_run, position.run, sizeof(target->last_run));
@@ -236,22 +237,32 @@ static rmq_status check_sink(const mill_streaming_context *stream, const mill_st
     return status;
 }
 
-static rmq_status survey_sinks(mill_streaming_context *stream, survey *found, rmq_error *err)
+static rmq_status look_for_plans(const mill_streaming_context *stream, survey *found,
+                                 rmq_error *err)
 {
     rmq_status status = mill_checkpoint_last_plan(stream->checkpoint, &found->last_plan, err);
     if (status == RMQ_OK)
         status = mill_checkpoint_last_done(stream->checkpoint, &found->last_done, err);
     if (found->last_plan < found->last_done)
         found->last_plan = found->last_done; /* what a checkpoint adopted has no plan */
+    return status;
+}
+
+static rmq_status survey_sinks(mill_streaming_context *stream, survey *found, rmq_error *err)
+{
+    rmq_status status = look_for_plans(stream, found, err); /* is there anything to adopt for? */
     for (size_t i = 0; status == RMQ_OK && i < stream->n_sinks; i++)
         status = open_sink(stream, &stream->sinks[i], found, err);
+    if (status == RMQ_OK)
+        status = look_for_plans(stream, found, err);
     if (status != RMQ_OK)
         return status;
     found->lowest = INT64_MAX;
     for (size_t i = 0; i < stream->n_sinks; i++) {
         mill_stream_sink *target = &stream->sinks[i];
-        if (found->adopted != NULL && !target->transactional)
-            target->last_batch_id = found->adopted->batch_id;
+        if (!target->transactional)
+            target->last_batch_id =
+                found->adopted != NULL ? found->adopted->batch_id : found->last_done;
         if (target->last_batch_id < found->lowest) {
             found->lowest = target->last_batch_id;
             found->lowest_sink = target;
@@ -355,6 +366,17 @@ static rmq_status begin_after(mill_streaming_context *stream, const survey *foun
     return status;
 }
 
+rmq_status mill_stream_ask_why(const mill_streaming_context *stream, rmq_status status,
+                               rmq_error *err)
+{
+    rmq_error newer = {0};
+    if (status != RMQ_CORRUPT || stream->checkpoint->epoch == 0 ||
+        mill_checkpoint_check_epoch(stream->checkpoint, &newer) != RMQ_FENCED)
+        return status;
+    *err = newer;
+    return RMQ_FENCED;
+}
+
 rmq_status mill_stream_recover(mill_streaming_context *stream, rmq_error *err)
 {
     survey found = {0};
@@ -377,7 +399,7 @@ rmq_status mill_stream_recover(mill_streaming_context *stream, rmq_error *err)
     }
     mill_state_free(found.adopted);
     if (status != RMQ_OK)
-        return status;
+        return mill_stream_ask_why(stream, status, err);
     assert(stream->state != NULL);
     stream->planned_until = found.last_plan;
     mill_context_log(stream->context, RMQ_LOG_INFO, "stream",

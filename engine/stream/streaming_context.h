@@ -84,6 +84,10 @@ void mill_stream_ended(mill_streaming_context *stream, rmq_status result, const 
 RMQ_MUST_CHECK rmq_status mill_stream_open(mill_streaming_context *stream, rmq_error *err);
 /* Takes the next epoch, raises it in the sinks, asks them, sets the state to go on from. */
 RMQ_MUST_CHECK rmq_status mill_stream_recover(mill_streaming_context *stream, rmq_error *err);
+/* What CORRUPT really means: FENCED if a newer process owns the checkpoint by now, which may have
+ * forgotten what this one misses. Other statuses stay what they are. */
+RMQ_MUST_CHECK rmq_status mill_stream_ask_why(const mill_streaming_context *stream,
+                                              rmq_status status, rmq_error *err);
 
 /* ---- driver.c ---- */
 

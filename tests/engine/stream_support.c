@@ -135,6 +135,7 @@ struct fake_table {
     int calls[N_STEPS];
     int fail_at[N_STEPS];
     fake_failure failure[N_STEPS];
+    void (*hooks[N_STEPS])(void);
     int64_t epoch, last;
     char run[MILL_RUN_NAME_BYTES];
     char stream_id[64];
@@ -195,6 +196,11 @@ void fake_table_fail(fake_table *table, const char *step, int nth, fake_failure 
     table->failure[step_of(step)] = failure;
 }
 
+void fake_table_hook(fake_table *table, const char *step, void (*hook)(void))
+{
+    table->hooks[step_of(step)] = hook;
+}
+
 int fake_table_calls(const fake_table *table, const char *step)
 {
     return table->calls[step_of(step)];
@@ -228,6 +234,8 @@ size_t fake_table_count(const fake_table *table)
 
 static fake_failure enter(fake_table *table, int step)
 {
+    if (table->hooks[step] != NULL)
+        table->hooks[step]();
     table->calls[step]++;
     bool again = table->failure[step] == FAKE_LOST_ALWAYS && table->fail_at[step] > 0 &&
                  table->calls[step] > table->fail_at[step];

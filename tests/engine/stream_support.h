@@ -57,6 +57,9 @@ fake_table *fake_table_new(void);
 void fake_table_free(fake_table *table);
 /* Lets the `nth` call (from 1) of step "open", "begin", "write", "prepare" or "commit" fail. */
 void fake_table_fail(fake_table *table, const char *step, int nth, fake_failure failure);
+/* Calls `hook` first in each call of a step, on the driver's thread: what another process does at
+ * that moment. NULL: nothing. */
+void fake_table_hook(fake_table *table, const char *step, void (*hook)(void));
 /* How often a step was called, "abort" among them. */
 int fake_table_calls(const fake_table *table, const char *step);
 /* Sets what the table has last, as if it were another copy. */

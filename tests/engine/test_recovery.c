@@ -172,6 +172,87 @@ END_TEST
 
 /* ---- adopting ---- */
 
+/* ---- what another process does in the middle of a start ---- */
+
+static void move(const char *from, const char *to)
+{
+    char old_name[512], new_name[512];
+    snprintf(old_name, sizeof(old_name), "%s/%s", dir, from);
+    snprintf(new_name, sizeof(new_name), "%s/%s", dir, to);
+    ck_assert_int_eq(rename(old_name, new_name), 0);
+}
+
+static void bring_plan_back(void)
+{
+    fake_table_hook(table, "open", NULL);
+    move("kept", "plan/1");
+}
+
+/* An older process planned and committed batch 1 after this one had looked for plans, and before it
+ * opened the sink. */
+START_TEST(plan_of_a_process_that_is_fenced_late)
+{
+    fill(3);
+    topic.max_per_queue = 3;
+    fake_job job = one_sink();
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    move("plan/1", "kept");
+    move("done/1", "kept-done");
+    fake_table_hook(table, "open", bring_plan_back);
+    fill(6);
+    ck_ok(job_run(&job, &err), &err);
+    check_once(table, &topic);
+}
+END_TEST
+
+static void copy_epoch(int from, int to)
+{
+    char command[1200];
+    snprintf(command, sizeof(command), "cp %s/epoch/%d %s/epoch/%d", dir, from, dir, to);
+    ck_assert_int_eq(system(command), 0);
+}
+
+static void take_over_and_forget(void)
+{
+    fake_table_hook(table, "open", NULL);
+    copy_epoch(2, 3);
+    remove_files("state");
+}
+
+/* What this process misses a newer one has forgotten: it is late, and the checkpoint is whole. */
+START_TEST(forgotten_by_a_newer_process)
+{
+    fill(3);
+    fake_job job = one_sink();
+    rmq_error err = {0};
+    ck_ok(job_run(&job, &err), &err);
+    fake_table_hook(table, "open", take_over_and_forget);
+    ck_status(job_run(&job, &err), RMQ_FENCED);
+    ck_assert_ptr_nonnull(strstr(err.text, "a newer process took over: epoch 3"));
+}
+END_TEST
+
+static void take_over(void)
+{
+    fake_table_hook(table, "commit", NULL);
+    copy_epoch(1, 2);
+}
+
+/* Who was taken over asks nobody what became of its commit: a new epoch would take it all back. */
+START_TEST(taken_over_while_a_commit_is_unknown)
+{
+    fill(3);
+    fake_job job = one_sink();
+    rmq_error err = {0};
+    fake_table_fail(table, "commit", 1, FAKE_LOST_BEFORE);
+    fake_table_hook(table, "commit", take_over);
+    ck_status(job_run(&job, &err), RMQ_FENCED);
+    ck_assert_int_eq(count_files(dir, "epoch"), 2);
+    ck_assert_int_eq(fake_table_calls(table, "open"), 1);
+}
+END_TEST
+
 static mill_memory_table *memory;
 
 static rmq_status run_into_memory(const char *checkpoint, bool adopt, rmq_error *err)
@@ -298,6 +379,9 @@ Suite *test_suite(void)
     tcase_add_test(tc, state_is_missing);
     tcase_add_test(tc, sink_of_another_checkpoint);
     tcase_add_loop_test(tc, adopts_the_sink_of_another_checkpoint, 0, 2);
+    tcase_add_test(tc, plan_of_a_process_that_is_fenced_late);
+    tcase_add_test(tc, forgotten_by_a_newer_process);
+    tcase_add_test(tc, taken_over_while_a_commit_is_unknown);
     suite_add_tcase(suite, tc);
     TCase *faults = tcase_create("memory");
     tcase_set_timeout(faults, 120);
