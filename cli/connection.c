@@ -143,6 +143,62 @@ void mill_secrets_free(mill_secrets *secrets)
     wipe(&secrets->security_token);
 }
 
+/* Options whose values reach a child by other ways. */
+static bool is_told_apart(const mill_option *option)
+{
+    static const char *const names[] = {"namesrv", "credentials", "access-key", "secret-key",
+                                        "help"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(option->name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool add_words(const mill_args *args, const mill_option *options, char **words,
+                      size_t *count)
+{
+    for (; options->name != NULL; options++) {
+        const char *value = mill_args_get(args, options->name);
+        if (value == NULL || is_told_apart(options))
+            continue;
+        size_t size = strlen(options->name) + strlen(value) + 4;
+        char *word = *count < MILL_CONNECTION_WORDS ? rmq_malloc(size) : NULL;
+        if (word == NULL)
+            return mill_complain("out of memory"), false;
+        snprintf(word, size, "--%s%s%s", options->name, options->argument != NULL ? "=" : "",
+                 value);
+        words[(*count)++] = word;
+    }
+    return true;
+}
+
+bool mill_connection_words(const mill_args *args, char **out_words, size_t *out_count)
+{
+    *out_count = 0;
+    for (int i = 0; i < mill_args_verbosity(args) && i < 2; i++) {
+        out_words[*out_count] = rmq_strdup("-v");
+        if (out_words[*out_count] == NULL)
+            return mill_complain("out of memory"), false;
+        ++*out_count;
+    }
+    return add_words(args, mill_common_options, out_words, out_count) &&
+           add_words(args, mill_connection_options, out_words, out_count);
+}
+
+bool mill_secrets_export(const mill_secrets *secrets)
+{
+    const struct {
+        const char *name;
+        const char *value;
+    } keys[] = {{"MILLRACE_ACCESS_KEY", secrets->access_key},
+                {"MILLRACE_SECRET_KEY", secrets->secret_key},
+                {"MILLRACE_SECURITY_TOKEN", secrets->security_token}};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        if (keys[i].value != NULL && setenv(keys[i].name, keys[i].value, 1) != 0)
+            return mill_complain("out of memory"), false;
+    return true;
+}
+
 rmq_client *mill_connect(const mill_args *args, int *out_exit)
 {
     rmq_client_config config;

@@ -40,12 +40,15 @@ typedef struct demo {
     char *database;
     char *checkpoint;
     char *topic;
+    bool has_topic; /* it may be there */
     char *namesrv;
     rmq_devbroker *broker;
     rmq_client *client;
     mill_ledger ledger;
     mill_demo_producer *producer;
     mill_demo_child child;
+    char *connection[MILL_CONNECTION_WORDS];
+    size_t n_connection;
     int64_t crashes;
     int64_t misses;
     int64_t started_ms;
@@ -153,7 +156,10 @@ static rmq_status connect_and_create(demo *self, const rmq_client_config *config
     topic.topic = self->topic;
     topic.read_queues = N_QUEUES;
     topic.write_queues = N_QUEUES;
+    mill_log_quiet(true); /* a link that fails now is what we report */
     status = rmq_client_connect(self->client, config->connect_timeout_ms, err);
+    mill_log_quiet(false);
+    self->has_topic = status == RMQ_OK;
     return status == RMQ_OK ? rmq_topic_create(self->client, &topic, err) : status;
 }
 
@@ -173,13 +179,14 @@ static rmq_status prepare(demo *self, const mill_args *args, rmq_client_config *
     if (status == RMQ_OK)
         status = mill_ledger_init(&self->ledger, (uint64_t)rmq_clock_wall_ms(), self->n_orders,
                                   self->n_keys, err);
-    self->child = (mill_demo_child){program,
-                                    self->namesrv,
-                                    self->topic,
-                                    self->database,
-                                    self->checkpoint,
-                                    mill_args_flag(args, "unsafe"),
-                                    0};
+    self->child = (mill_demo_child){.program = program,
+                                    .namesrv = self->namesrv,
+                                    .topic = self->topic,
+                                    .database = self->database,
+                                    .checkpoint = self->checkpoint,
+                                    .connection = self->connection,
+                                    .n_connection = self->n_connection,
+                                    .unsafe = mill_args_flag(args, "unsafe")};
     return status;
 }
 
@@ -319,9 +326,10 @@ static void clean_up(demo *self)
     rmq_error err;
     mill_demo_child_end(&self->child, SIGKILL, NULL);
     mill_signals_cancel_client(NULL);
-    if (self->client != NULL && self->topic != NULL && self->broker == NULL && !self->keep &&
-        !mill_signals_stopping() && rmq_topic_delete(self->client, self->topic, &err) != RMQ_OK)
-        mill_complain("topic %s is left behind: %s", self->topic, err.text);
+    if (self->has_topic && self->broker == NULL && !self->keep &&
+        rmq_topic_delete(self->client, self->topic, &err) != RMQ_OK)
+        mill_complain("topic %s is left behind: %s; `millrace topic delete` removes it",
+                      self->topic, mill_signals_stopping() ? "stopped" : err.text);
     rmq_client_free(self->client);
     rmq_devbroker_free(self->broker);
     mill_ledger_deinit(&self->ledger);
@@ -329,6 +337,8 @@ static void clean_up(demo *self)
         tell(self, "kept: database %s, checkpoint %s", self->database, self->checkpoint);
     else if (self->directory != NULL)
         nftw(self->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    for (size_t i = 0; i < self->n_connection; i++)
+        rmq_free(self->connection[i]);
     free(self->directory);
     free(self->database);
     free(self->checkpoint);
@@ -354,23 +364,44 @@ static int judge(const demo *self, const mill_balance *balance)
     return balanced ? exit_code : MILL_EXIT_FAILURE;
 }
 
+/* All that the options and the environment say; false after a complaint. */
+static bool parse(const mill_args *args, demo *self, rmq_client_config *config,
+                  mill_secrets *secrets, int *out_exit)
+{
+    self->keep = mill_args_flag(args, "keep");
+    self->terminal = isatty(STDERR_FILENO) != 0;
+    *out_exit = MILL_EXIT_USAGE;
+    if (!mill_args_int64(args, "orders", 1000, 100000000, 200000, &self->n_orders) ||
+        !mill_args_int64(args, "keys", 1, 1000000, 1000, &self->n_keys) ||
+        !mill_args_int64(args, "crashes", 0, 1000, 5, &self->n_crashes) ||
+        !mill_connection_config(args, config, secrets, out_exit))
+        return false;
+    *out_exit = MILL_EXIT_FAILURE;
+    if (config->tls && config->namesrv == NULL) {
+        *out_exit = mill_complain_usage(mill_args_command(args),
+                                        "the demo's own broker speaks no TLS: --tls needs the "
+                                        "--namesrv of one that does");
+        return false;
+    }
+    return mill_connection_words(args, self->connection, &self->n_connection) &&
+           mill_secrets_export(secrets);
+}
+
 static int run(const mill_args *args)
 {
     demo self;
     rmq_client_config config;
-    mill_secrets secrets;
+    mill_secrets secrets = {NULL, NULL, NULL};
     rmq_error err;
     mill_balance balance;
-    int exit_code = MILL_EXIT_USAGE;
+    int exit_code;
     memset(&self, 0, sizeof(self));
     self.started_ms = now_ms();
-    self.keep = mill_args_flag(args, "keep");
-    self.terminal = isatty(STDERR_FILENO) != 0;
-    if (!mill_args_int64(args, "orders", 1000, 100000000, 200000, &self.n_orders) ||
-        !mill_args_int64(args, "keys", 1, 1000000, 1000, &self.n_keys) ||
-        !mill_args_int64(args, "crashes", 0, 1000, 5, &self.n_crashes) ||
-        !mill_connection_config(args, &config, &secrets, &exit_code))
+    if (!parse(args, &self, &config, &secrets, &exit_code)) {
+        clean_up(&self);
+        mill_secrets_free(&secrets);
         return exit_code;
+    }
     rmq_status status = prepare(&self, args, &config, &err);
     if (status == RMQ_OK)
         status = show(&self, &err);

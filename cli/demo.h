@@ -52,6 +52,8 @@ typedef struct mill_demo_child {
     const char *topic;
     const char *database;
     const char *checkpoint;
+    char **connection; /* words that say how it connects; its keys are in our environment */
+    size_t n_connection;
     bool unsafe;
     pid_t pid; /* 0: none */
 } mill_demo_child;

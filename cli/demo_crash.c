@@ -18,16 +18,19 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "connection.h"
 #include "signals.h"
 
 #define POLL_US 200
 
 rmq_status mill_demo_child_start(mill_demo_child *child, bool until_end, rmq_error *err)
 {
-    const char *argv[20] = {child->program,   "demo",       "job",  "--namesrv",     child->namesrv,
-                            "--topic",        child->topic, "--db", child->database, "--checkpoint",
-                            child->checkpoint};
+    const char *argv[16 + MILL_CONNECTION_WORDS] = {
+        child->program, "demo", "job",           "--namesrv",    child->namesrv,   "--topic",
+        child->topic,   "--db", child->database, "--checkpoint", child->checkpoint};
     size_t n = 11;
+    for (size_t i = 0; i < child->n_connection; i++)
+        argv[n++] = child->connection[i];
     if (child->unsafe)
         argv[n++] = "--unsafe";
     if (until_end) {

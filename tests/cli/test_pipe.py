@@ -9,15 +9,11 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from millrace import Broker, Directory, Millrace  # noqa: E402
+from millrace import Broker, Directory, Millrace, outside_options  # noqa: E402
 from tap import case, check, equal, main, run  # noqa: E402
 
 outside = os.environ.get("RMQ_TEST_NAMESRV")
-options = []
-for variable, option in (("RMQ_TEST_ACCESS_KEY", "--access-key"), ("RMQ_TEST_SECRET_KEY", "--secret-key"),
-                         ("RMQ_TEST_TLS_CA", "--tls-ca"), ("RMQ_TEST_TLS_CERT", "--tls-cert"), ("RMQ_TEST_TLS_KEY", "--tls-key")):
-    if os.environ.get(variable):
-        options += [option, os.environ[variable]]
+options = outside_options()
 broker = None if outside else Broker(sys.argv[1])
 millrace = Millrace(sys.argv[1], outside or broker.namesrv, options)
 counter = 0

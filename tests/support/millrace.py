@@ -29,6 +29,17 @@ class Millrace:
                                 env=environment, **more)
 
 
+def outside_options():
+    """The connection options for the broker that RMQ_TEST_NAMESRV names; the keys are on the command line, since tests end soon."""
+    found = []
+    for variable, option in (("RMQ_TEST_ACCESS_KEY", "--access-key"), ("RMQ_TEST_SECRET_KEY", "--secret-key"),
+                             ("RMQ_TEST_TLS_CA", "--tls-ca"), ("RMQ_TEST_TLS_CERT", "--tls-cert"),
+                             ("RMQ_TEST_TLS_KEY", "--tls-key")):
+        if os.environ.get(variable):
+            found += [option, os.environ[variable]]
+    return found
+
+
 class Broker:
     """`millrace broker` on free ports; use it as a context manager."""
 
