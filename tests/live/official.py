@@ -32,11 +32,15 @@ PLAIN_ACL = """accounts:
   - accessKey: rocketmq
     secretKey: 12345678
     admin: true
-  - accessKey: limited
+  - accessKey: readonly
     secretKey: 12345678
     admin: false
     defaultTopicPerm: DENY
-    defaultGroupPerm: SUB
+    defaultGroupPerm: DENY
+    topicPerms:
+      - Readable=SUB
+    groupPerms:
+      - readers=SUB
 """
 ACL2 = """authenticationEnabled=true
 authenticationMetadataProvider=org.apache.rocketmq.auth.authentication.provider.LocalAuthenticationMetadataProvider

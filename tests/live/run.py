@@ -4,9 +4,10 @@
 usage: run.py [--build build] [--version 5.4.0] [--only NAME]
 
 For every version in tests/versions: a plain broker (every test of the suites `client` and `live`), one with ACL
-(`live-acl`) and one with TLS (`live-tls`). A test of suite `client` is the same program that `meson test` runs on the
-development broker; RMQ_TEST_NAMESRV tells it to use this one. RMQ_TEST_NAMESRV set from outside: that broker is used
-instead of all, and tests of the suite `live-control`, which kill brokers, are left out and named.
+(`live-acl`) and one with TLS (`live-tls`); a test of `live` and of one of these two runs there only. A test of suite
+`client` is the same program that `meson test` runs on the development broker; RMQ_TEST_NAMESRV tells it to use this
+one. RMQ_TEST_NAMESRV set from outside: that broker is used instead of all, and tests of the suite `live-control`, which
+kill brokers, are left out and named.
 
 The results go to BUILD/live-results.tsv (broker, test, passed, failed) for count.py.
 """
@@ -93,6 +94,7 @@ def main():
     tests = [test for test in tests_of(build) if not arguments.only or arguments.only in test["name"]]
     groups = {suite: [test for test in tests if in_suite(test, suite)]
               for suite in ("client", "live", "live-control", "live-acl", "live-tls")}
+    groups["live"] = [test for test in groups["live"] if test not in groups["live-acl"] + groups["live-tls"]]
     bad = 0
     with open(os.path.join(build, "live-results.tsv"), "w") as results, \
             open(os.path.join(build, "live-log.txt"), "w") as log:
