@@ -40,6 +40,7 @@ typedef struct consumer {
     bool raw;
     int64_t wanted; /* messages still to be printed; -1: no limit */
     int64_t printed;
+    bool failed;
     int64_t n_damaged; /* bodies that could not be had */
     int wake_fd;
     bool progress;
@@ -153,13 +154,14 @@ static bool is_broker_in(const bool *failed, const mill_consume_queues *queues, 
     return false;
 }
 
-/* Commits what was printed; the number of queues for which that failed, with why in `err`. */
+/* Commits what was printed (and, unless the command has failed, where it began); the number of
+ * queues for which that failed, with why in `err`. */
 static size_t commit_queues(consumer *self, bool *failed, rmq_error *err)
 {
     size_t n_failed = 0;
     for (size_t i = 0; i < self->queues.count; i++) {
         mill_consume_queue *queue = &self->queues.items[i];
-        if (queue->printed == queue->committed)
+        if (queue->printed == queue->committed || (self->failed && queue->printed == queue->start))
             continue;
         failed[i] =
             is_broker_in(failed, &self->queues, i) || commit_queue(self, queue, err) != RMQ_OK;
@@ -417,7 +419,8 @@ static int run(const mill_args *args)
     if (self.plan.client != NULL) {
         rmq_status status = consume_all(&self, &err);
         exit_code = mill_output_exit(MILL_EXIT_OK);
-        if (status != RMQ_OK)
+        self.failed = status != RMQ_OK;
+        if (self.failed)
             exit_code = mill_complain_call("consume", &err);
         if (self.n_damaged > DAMAGED_SHOWN)
             mill_complain("consume: %lld bodies in all were printed as they were stored",

@@ -82,6 +82,7 @@ static rmq_status open_queue(const mill_consume_plan *plan, const rmq_queue *que
     mill_consume_queue *item = &items[queues->count];
     memset(item, 0, sizeof(*item));
     item->queue_id = queue->queue_id;
+    item->start = config.start_offset;
     item->printed = config.start_offset;
     item->committed = -1;
     item->broker_name = rmq_strdup(queue->broker_name);

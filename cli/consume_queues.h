@@ -27,6 +27,7 @@ typedef struct mill_consume_queue {
     int32_t queue_id;
     rmq_reader *reader;
     bool ended;
+    int64_t start;
     int64_t printed;   /* next offset: everything below is printed */
     int64_t committed; /* what the group was told; -1: nothing */
 } mill_consume_queue;

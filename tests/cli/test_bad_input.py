@@ -142,6 +142,9 @@ def _():
         with Broker(program, "--topic", "T", "--fault", "code=%d,topic=T,%s" % (code, refused)) as broker:
             topic = ["T"] if words[0] == "topic" else ["--topic", "T"]
             complaint(Millrace(program, broker.namesrv).run(*words, *topic, input="x\n"), 1, "NO_PERMISSION", "--credentials")
+    with Broker(program, "--topic", "T", "--fault", "code=11,topic=T," + refused, "--fault", "code=15," + refused) as broker:
+        complaint(Millrace(program, broker.namesrv).run("consume", "--topic", "T", "--group", "g", "--from", "latest"), 1,
+                  "PULL_MESSAGE")  # nothing was printed, so nothing is to be committed
     for code, times in ((31, 1), (30, 2), (11, 1)):  # ends (30) are asked for twice, to hear the reason
         with Broker(program, "--topic", "T:1", "--fault", "code=%d,topic=T,times=%d,%s" % (code, times, refused)) as broker, \
                 Directory() as directory:
