@@ -159,8 +159,11 @@ static rmq_status connect_and_create(demo *self, const rmq_client_config *config
     mill_log_quiet(true); /* a link that fails now is what we report */
     status = rmq_client_connect(self->client, config->connect_timeout_ms, err);
     mill_log_quiet(false);
-    self->has_topic = status == RMQ_OK;
-    return status == RMQ_OK ? rmq_topic_create(self->client, &topic, err) : status;
+    if (status != RMQ_OK)
+        return status;
+    status = rmq_topic_create(self->client, &topic, err);
+    self->has_topic = status != RMQ_AUTH && status != RMQ_BROKER; /* refused: it isn't */
+    return status;
 }
 
 static rmq_status prepare(demo *self, const mill_args *args, rmq_client_config *config,
@@ -321,15 +324,22 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
     return remove(path);
 }
 
-static void clean_up(demo *self)
+/* On somebody else's broker. */
+static void remove_topic(const demo *self)
 {
     rmq_error err;
-    mill_demo_child_end(&self->child, SIGKILL, NULL);
-    mill_signals_cancel_client(NULL);
-    if (self->has_topic && self->broker == NULL && !self->keep &&
-        rmq_topic_delete(self->client, self->topic, &err) != RMQ_OK)
+    rmq_status status = rmq_topic_delete(self->client, self->topic, &err);
+    if (status != RMQ_OK && status != RMQ_NOT_FOUND)
         mill_complain("topic %s is left behind: %s; `millrace topic delete` removes it",
                       self->topic, mill_signals_stopping() ? "stopped" : err.text);
+}
+
+static void clean_up(demo *self)
+{
+    mill_demo_child_end(&self->child, SIGKILL, NULL);
+    mill_signals_cancel_client(NULL);
+    if (self->has_topic && self->broker == NULL && !self->keep)
+        remove_topic(self);
     rmq_client_free(self->client);
     rmq_devbroker_free(self->broker);
     mill_ledger_deinit(&self->ledger);

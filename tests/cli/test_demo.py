@@ -5,7 +5,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from millrace import Directory, Millrace  # noqa: E402
+from millrace import Broker, Directory, Millrace  # noqa: E402
 from tap import case, check, equal, main  # noqa: E402
 
 outside = os.environ.get("RMQ_TEST_NAMESRV")
@@ -37,6 +37,15 @@ def _():
 def _():
     code, wrong, numbers, err = demo("--orders", "60000", "--crashes", "3", "--unsafe")
     check(code == 1 and wrong and numbers[2] + numbers[3] > 0, "%d %s %s\n%s" % (code, wrong, numbers, err))
+
+
+@case("a busy broker refuses some batches unread: they are sent again")
+def _():
+    if outside:
+        return  # a broker can't be told to be busy
+    with Broker(sys.argv[1], "--fault", "code=320,action=code,answer=2,skip=3,times=40") as broker:
+        code, out, err = Millrace(sys.argv[1], broker.namesrv).run("demo", "--orders", "20000", "--crashes", "0")
+        equal((code, out), (0, "balanced: 20000 orders, 1000 keys, 0 lost, 0 twice, 0 crashes\n"), err)
 
 
 @case("--db keeps the results, and an existing file is refused")
