@@ -189,12 +189,14 @@ static rmq_status write_body(rmq_letter *letter, const rmq_outgoing *message, rm
     rmq_slice body = message->body;
     if (message->compression != RMQ_COMPRESSION_NONE) {
         letter->body.max_bytes = SIZE_MAX / 2; /* compressors ask for the worst case's room */
-        rmq_status status = rmq_body_compress(message->compression, body, &letter->body, err);
+        rmq_status status =
+            rmq_body_compress(letter->codec, message->compression, body, &letter->body, err);
         letter->body.max_bytes = RMQ_MESSAGE_MAX_BYTES;
         if (status != RMQ_OK)
             return status;
         if (letter->body.len < body.len && letter->body.len <= RMQ_MESSAGE_MAX_BYTES) {
             letter->sys_flag = rmq_compression_sys_flag(message->compression);
+            rmq_buf_shrink(&letter->body);
             return RMQ_OK;
         }
         rmq_buf_clear(&letter->body);

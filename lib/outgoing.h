@@ -6,9 +6,11 @@
 
 #include "../proto/buf.h"
 #include "../proto/msgid.h"
+#include "../proto/record.h"
 
 /* Body and properties of one send: one message, or the members of a batch. */
 typedef struct rmq_letter {
+    rmq_codec *codec;   /* to compress with; NULL: one for this letter alone */
     rmq_buf body;       /* compressed, or the batch encoding */
     rmq_buf properties; /* empty for a batch */
     int32_t flag;

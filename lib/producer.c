@@ -152,6 +152,19 @@ typedef struct order {
     void *ctx;
 } order;
 
+/* One thread at a time gets the producer's codec; who comes meanwhile does without. */
+static rmq_status write_letter(rmq_producer *producer, rmq_letter *letter,
+                               const rmq_outgoing *message, rmq_error *err)
+{
+    bool ours = pthread_mutex_trylock(&producer->codec_mutex) == 0;
+    letter->codec = ours ? &producer->codec : NULL;
+    rmq_status status = rmq_letter_write(letter, message, &producer->ids, err);
+    letter->codec = NULL;
+    if (ours)
+        pthread_mutex_unlock(&producer->codec_mutex);
+    return status;
+}
+
 static rmq_status start(rmq_producer *producer, const order *given, rmq_error *err)
 {
     rmq_send *send = rmq_calloc(1, sizeof(*send));
@@ -169,7 +182,7 @@ static rmq_status start(rmq_producer *producer, const order *given, rmq_error *e
         status = rmq_letter_write_batch(&send->letter, given->messages, given->count,
                                         &producer->ids, err);
     else
-        status = rmq_letter_write(&send->letter, given->messages, &producer->ids, err);
+        status = write_letter(producer, &send->letter, given->messages, err);
     if (status == RMQ_OK)
         status = address_send(send, given->messages, err);
     if (status == RMQ_OK)
@@ -371,6 +384,8 @@ static void free_producer(rmq_producer *producer)
     rmq_free((char *)producer->config.group);
     pthread_cond_destroy(&producer->cond);
     pthread_mutex_destroy(&producer->mutex);
+    pthread_mutex_destroy(&producer->codec_mutex);
+    rmq_codec_deinit(&producer->codec);
     rmq_free(producer);
 }
 
@@ -381,6 +396,7 @@ rmq_status rmq_producer_new(rmq_client *client, const rmq_producer_config *confi
     if (producer == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "no memory for a producer");
     producer->client = client;
+    pthread_mutex_init(&producer->codec_mutex, NULL);
     pthread_mutex_init(&producer->mutex, NULL);
     rmq_deadline_cond_init(&producer->cond);
     seed_ids(&producer->ids);

@@ -56,6 +56,9 @@ struct rmq_producer {
     bool closing;
     uint32_t turns[RMQ_PRODUCER_TURNS]; /* round robin, by the topic's hash */
 
+    pthread_mutex_t codec_mutex; /* guards codec; only ever tried */
+    rmq_codec codec;
+
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t cond;   /* room in the window, or all ended, or cancelled */
     size_t in_flight;

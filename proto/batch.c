@@ -60,12 +60,9 @@ void rmq_batch_block_begin(rmq_buf *buf, size_t max_bytes)
 
 rmq_slice rmq_batch_block_end(rmq_batch *batch, rmq_buf *buf)
 {
-    size_t slack = buf->capacity - buf->len;
     size_t len = 0;
+    rmq_buf_shrink(buf);
     uint8_t *memory = rmq_buf_take(buf, &len);
-    uint8_t *shrunk = slack > len / 4 ? rmq_realloc(memory, len) : NULL;
-    if (shrunk != NULL)
-        memory = shrunk;
     rmq_batch_block *block = (rmq_batch_block *)(void *)memory;
     block->next = batch->blocks;
     batch->blocks = block;

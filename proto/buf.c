@@ -73,6 +73,17 @@ void rmq_buf_patch_u32(rmq_buf *buf, size_t at, uint32_t value)
     to[3] = (uint8_t)value;
 }
 
+void rmq_buf_shrink(rmq_buf *buf)
+{
+    if (buf->data == NULL || buf->len == 0 || buf->capacity - buf->len <= buf->len / 4)
+        return;
+    uint8_t *data = rmq_realloc(buf->data, buf->len);
+    if (data == NULL)
+        return;
+    buf->data = data;
+    buf->capacity = buf->len;
+}
+
 uint8_t *rmq_buf_take(rmq_buf *buf, size_t *out_len)
 {
     uint8_t *data = buf->data;

@@ -78,6 +78,8 @@ static inline void rmq_buf_append_u64(rmq_buf *buf, uint64_t value)
 
 /* Overwrites 4 bytes at `at` (at + 4 <= len), for lengths that are known later. */
 void rmq_buf_patch_u32(rmq_buf *buf, size_t at, uint32_t value);
+/* Gives back the room that is not used if it is a good part of the memory. */
+void rmq_buf_shrink(rmq_buf *buf);
 /* Moves the memory out; the buffer is empty afterwards. The caller frees with rmq_free. */
 uint8_t *rmq_buf_take(rmq_buf *buf, size_t *out_len);
 

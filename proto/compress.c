@@ -10,6 +10,9 @@
  * about 1030 times. At the cap the decoder gets one spare byte: if it wants it, the body is too
  * large; if not, it fitted exactly.
  *
+ * Contexts are kept in a codec and reset before each body: making one takes 8 us for zstd, where 1
+ * KiB is decompressed in 0.3 us. A codec lives as long as a pull is decoded, or a producer lives.
+ *
  * What follows the end of a zlib stream is damage. LZ4 and zstd allow several frames in a row, and
  * Java's readers go on through them, so these do, too. Source: Compressor and its three classes
  * 5.4.0; protocol facts 5.2; golden pull_body_java_client_mix. */
@@ -140,40 +143,81 @@ static rmq_status zlib_inflate(z_stream *stream, sink *to, size_t len, rmq_error
     }
 }
 
-static rmq_status zlib_decompress(rmq_slice body, sink *to, rmq_error *err)
+static z_stream *zlib_stream_new(void)
 {
-    z_stream stream = {.zalloc = zlib_malloc, .zfree = zlib_free};
-    stream.next_in = (z_const Bytef *)body.data;
-    stream.avail_in = (uInt)body.len;
-    if (inflateInit(&stream) != Z_OK)
-        return no_memory(err, "zlib");
-    rmq_status status = zlib_inflate(&stream, to, body.len, err);
-    inflateEnd(&stream);
-    return status;
+    z_stream *stream = rmq_calloc(1, sizeof(*stream));
+    if (stream != NULL) {
+        stream->zalloc = zlib_malloc;
+        stream->zfree = zlib_free;
+    }
+    return stream;
 }
 
-static rmq_status zlib_compress(rmq_slice body, rmq_buf *out, rmq_error *err)
+/* The codec's stream, ready for a body; NULL: no memory. */
+static z_stream *ready_inflater(rmq_codec *codec)
 {
-    z_stream stream = {.zalloc = zlib_malloc, .zfree = zlib_free};
-    if (deflateInit(&stream, ZLIB_LEVEL) != Z_OK)
-        return no_memory(err, "zlib");
-    rmq_status status = RMQ_OK;
-    size_t bound = deflateBound(&stream, (uLong)body.len);
-    uint8_t *data = rmq_buf_extend(out, bound);
-    if (data == NULL) {
-        status = rmq_error_set(err, out->failed, "zlib body: no room for it");
-        goto out;
+    z_stream *stream = codec->inflater;
+    if (stream != NULL)
+        return inflateReset(stream) == Z_OK ? stream : NULL;
+    stream = zlib_stream_new();
+    if (stream != NULL && inflateInit(stream) != Z_OK) {
+        rmq_free(stream);
+        stream = NULL;
     }
-    stream.next_in = (z_const Bytef *)body.data;
-    stream.avail_in = (uInt)body.len;
-    stream.next_out = data;
-    stream.avail_out = (uInt)bound;
-    if (deflate(&stream, Z_FINISH) != Z_STREAM_END)
-        status = no_memory(err, "zlib");
-    out->len -= status == RMQ_OK ? stream.avail_out : bound;
-out:
-    deflateEnd(&stream);
-    return status;
+    codec->inflater = stream;
+    return stream;
+}
+
+static z_stream *ready_deflater(rmq_codec *codec)
+{
+    z_stream *stream = codec->deflater;
+    if (stream != NULL)
+        return deflateReset(stream) == Z_OK ? stream : NULL;
+    stream = zlib_stream_new();
+    if (stream != NULL && deflateInit(stream, ZLIB_LEVEL) != Z_OK) {
+        rmq_free(stream);
+        stream = NULL;
+    }
+    codec->deflater = stream;
+    return stream;
+}
+
+static void zlib_deinit(rmq_codec *codec)
+{
+    if (codec->inflater != NULL)
+        inflateEnd(codec->inflater);
+    if (codec->deflater != NULL)
+        deflateEnd(codec->deflater);
+    rmq_free(codec->inflater);
+    rmq_free(codec->deflater);
+}
+
+static rmq_status zlib_decompress(rmq_codec *codec, rmq_slice body, sink *to, rmq_error *err)
+{
+    z_stream *stream = ready_inflater(codec);
+    if (stream == NULL)
+        return no_memory(err, "zlib");
+    stream->next_in = (z_const Bytef *)body.data;
+    stream->avail_in = (uInt)body.len;
+    return zlib_inflate(stream, to, body.len, err);
+}
+
+static rmq_status zlib_compress(rmq_codec *codec, rmq_slice body, rmq_buf *out, rmq_error *err)
+{
+    z_stream *stream = ready_deflater(codec);
+    if (stream == NULL)
+        return no_memory(err, "zlib");
+    size_t bound = deflateBound(stream, (uLong)body.len);
+    uint8_t *data = rmq_buf_extend(out, bound);
+    if (data == NULL)
+        return rmq_error_set(err, out->failed, "zlib body: no room for it");
+    stream->next_in = (z_const Bytef *)body.data;
+    stream->avail_in = (uInt)body.len;
+    stream->next_out = data;
+    stream->avail_out = (uInt)bound;
+    bool whole = deflate(stream, Z_FINISH) == Z_STREAM_END;
+    out->len -= whole ? stream->avail_out : bound;
+    return whole ? RMQ_OK : no_memory(err, "zlib");
 }
 
 /* ---- LZ4 ---- */
@@ -206,14 +250,15 @@ static rmq_status lz4_decode(LZ4F_dctx *context, rmq_slice body, sink *to, rmq_e
     }
 }
 
-static rmq_status lz4_decompress(rmq_slice body, sink *to, rmq_error *err)
+static rmq_status lz4_decompress(rmq_codec *codec, rmq_slice body, sink *to, rmq_error *err)
 {
-    LZ4F_dctx *context = NULL;
-    if (LZ4F_isError(LZ4F_createDecompressionContext(&context, LZ4F_VERSION)))
+    LZ4F_dctx *context = codec->lz4_decoder;
+    if (context != NULL)
+        LZ4F_resetDecompressionContext(context);
+    else if (LZ4F_isError(LZ4F_createDecompressionContext(&context, LZ4F_VERSION)))
         return no_memory(err, "LZ4");
-    rmq_status status = lz4_decode(context, body, to, err);
-    LZ4F_freeDecompressionContext(context);
-    return status;
+    codec->lz4_decoder = context;
+    return lz4_decode(context, body, to, err);
 }
 
 static rmq_status lz4_compress(rmq_slice body, rmq_buf *out, rmq_error *err)
@@ -268,32 +313,50 @@ static rmq_status zstd_decode(ZSTD_DCtx *context, rmq_slice body, sink *to, rmq_
     }
 }
 
-static rmq_status zstd_decompress(rmq_slice body, sink *to, rmq_error *err)
+static rmq_status zstd_decompress(rmq_codec *codec, rmq_slice body, sink *to, rmq_error *err)
 {
-    ZSTD_DCtx *context = ZSTD_createDCtx();
+    ZSTD_DCtx *context = codec->zstd_decoder;
+    if (context == NULL)
+        context = codec->zstd_decoder = ZSTD_createDCtx();
     if (context == NULL)
         return no_memory(err, "zstd");
-    rmq_status status = RMQ_OK;
+    ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
     size_t set = ZSTD_DCtx_setParameter(context, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX);
-    status =
-        ZSTD_isError(set) ? zstd_failure(set, body.len, err) : zstd_decode(context, body, to, err);
-    ZSTD_freeDCtx(context);
-    return status;
+    return ZSTD_isError(set) ? zstd_failure(set, body.len, err)
+                             : zstd_decode(context, body, to, err);
 }
 
-static rmq_status zstd_compress(rmq_slice body, rmq_buf *out, rmq_error *err)
+static rmq_status zstd_compress(rmq_codec *codec, rmq_slice body, rmq_buf *out, rmq_error *err)
 {
+    if (codec->zstd_encoder == NULL)
+        codec->zstd_encoder = ZSTD_createCCtx();
+    if (codec->zstd_encoder == NULL)
+        return no_memory(err, "zstd");
     size_t bound = ZSTD_compressBound(body.len);
     uint8_t *data = rmq_buf_extend(out, bound);
     if (data == NULL)
         return rmq_error_set(err, out->failed, "zstd body: no room for it");
-    size_t used = ZSTD_compress(data, bound, body.data, body.len, ZSTD_LEVEL);
+    size_t used =
+        ZSTD_compressCCtx(codec->zstd_encoder, data, bound, body.data, body.len, ZSTD_LEVEL);
     out->len -= ZSTD_isError(used) ? bound : bound - used;
     return ZSTD_isError(used) ? no_memory(err, "zstd") : RMQ_OK;
 }
 #endif
 
 /* ---- by sysFlag ---- */
+
+void rmq_codec_deinit(rmq_codec *codec)
+{
+    zlib_deinit(codec);
+#ifdef RMQ_HAVE_LZ4
+    LZ4F_freeDecompressionContext(codec->lz4_decoder);
+#endif
+#ifdef RMQ_HAVE_ZSTD
+    ZSTD_freeDCtx(codec->zstd_decoder);
+    ZSTD_freeCCtx(codec->zstd_encoder);
+#endif
+    *codec = (rmq_codec){NULL};
+}
 
 bool rmq_compression_available(rmq_compression compression)
 {
@@ -327,18 +390,16 @@ int32_t rmq_compression_sys_flag(rmq_compression compression)
     return 0;
 }
 
-rmq_status rmq_body_compress(rmq_compression compression, rmq_slice body, rmq_buf *out,
-                             rmq_error *err)
+static rmq_status compress_with(rmq_codec *codec, rmq_compression compression, rmq_slice body,
+                                rmq_buf *out, rmq_error *err)
 {
-    if (body.len > INT32_MAX)
-        return rmq_error_set(err, RMQ_INVAL, "body of %zu bytes is too large", body.len);
     switch (compression) {
     case RMQ_COMPRESSION_NONE:
         rmq_buf_append_slice(out, body);
         return out->failed == RMQ_OK ? RMQ_OK
                                      : rmq_error_set(err, out->failed, "body: no room for it");
     case RMQ_COMPRESSION_ZLIB:
-        return zlib_compress(body, out, err);
+        return zlib_compress(codec, body, out, err);
     case RMQ_COMPRESSION_LZ4:
 #ifdef RMQ_HAVE_LZ4
         return lz4_compress(body, out, err);
@@ -347,7 +408,7 @@ rmq_status rmq_body_compress(rmq_compression compression, rmq_slice body, rmq_bu
 #endif
     case RMQ_COMPRESSION_ZSTD:
 #ifdef RMQ_HAVE_ZSTD
-        return zstd_compress(body, out, err);
+        return zstd_compress(codec, body, out, err);
 #else
         break;
 #endif
@@ -355,20 +416,32 @@ rmq_status rmq_body_compress(rmq_compression compression, rmq_slice body, rmq_bu
     return rmq_error_set(err, RMQ_UNSUPPORTED, "compression %d is not built in", (int)compression);
 }
 
+rmq_status rmq_body_compress(rmq_codec *codec, rmq_compression compression, rmq_slice body,
+                             rmq_buf *out, rmq_error *err)
+{
+    rmq_codec own = {NULL};
+    if (body.len > INT32_MAX)
+        return rmq_error_set(err, RMQ_INVAL, "body of %zu bytes is too large", body.len);
+    rmq_status status = compress_with(codec != NULL ? codec : &own, compression, body, out, err);
+    rmq_codec_deinit(&own);
+    return status;
+}
+
 /* The decoder for a type, run on `to`. */
-static rmq_status decompress(int32_t kind, rmq_slice body, sink *to, rmq_error *err)
+static rmq_status decompress_with(rmq_codec *codec, int32_t kind, rmq_slice body, sink *to,
+                                  rmq_error *err)
 {
     switch (kind) {
     case 0: /* before 4.9.4 there was zlib only */
     case RMQ_SYSFLAG_COMPRESSION_ZLIB:
-        return zlib_decompress(body, to, err);
+        return zlib_decompress(codec, body, to, err);
 #ifdef RMQ_HAVE_LZ4
     case RMQ_SYSFLAG_COMPRESSION_LZ4:
-        return lz4_decompress(body, to, err);
+        return lz4_decompress(codec, body, to, err);
 #endif
 #ifdef RMQ_HAVE_ZSTD
     case RMQ_SYSFLAG_COMPRESSION_ZSTD:
-        return zstd_decompress(body, to, err);
+        return zstd_decompress(codec, body, to, err);
 #endif
     default:
         return rmq_error_set(err, RMQ_UNSUPPORTED, "compression type %d is not %s",
@@ -377,16 +450,19 @@ static rmq_status decompress(int32_t kind, rmq_slice body, sink *to, rmq_error *
     }
 }
 
-rmq_status rmq_body_decompress(int32_t sys_flag, rmq_slice body, size_t max_bytes, rmq_buf *out,
-                               rmq_error *err)
+rmq_status rmq_body_decompress(rmq_codec *codec, int32_t sys_flag, rmq_slice body, size_t max_bytes,
+                               rmq_buf *out, rmq_error *err)
 {
+    rmq_codec own = {NULL};
     if (body.len > INT32_MAX)
         return rmq_error_set(err, RMQ_FULL, "compressed body of %zu bytes is too large", body.len);
     if (body.len == 0)
         return rmq_error_set(err, RMQ_CORRUPT, "compressed body is empty");
     size_t len_before = out->len;
     sink to = sink_of(out, body.len, max_bytes);
-    rmq_status status = decompress(sys_flag & RMQ_SYSFLAG_COMPRESSION_MASK, body, &to, err);
+    rmq_status status = decompress_with(codec != NULL ? codec : &own,
+                                        sys_flag & RMQ_SYSFLAG_COMPRESSION_MASK, body, &to, err);
+    rmq_codec_deinit(&own);
     if (status != RMQ_OK)
         out->len = len_before;
     return status;

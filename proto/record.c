@@ -248,6 +248,7 @@ rmq_status rmq_batch_decode(rmq_slice body, rmq_frame *frame, const rmq_decode_o
         return rmq_error_set(err, RMQ_NOMEM, "no memory for the views of %zu records",
                              decoder.n_records);
     status = add_records(&decoder, body);
+    rmq_codec_deinit(&decoder.codec);
     if (status != RMQ_OK) {
         rmq_batch_unref(decoder.batch);
         return status;

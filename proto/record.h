@@ -52,13 +52,25 @@ RMQ_MUST_CHECK rmq_status rmq_batch_member_next(rmq_slice body, size_t *position
 /* CRC-32 (zlib polynomial) & 0x7fffffff. libdeflate where it is built in, else zlib. */
 uint32_t rmq_body_crc(rmq_slice body);
 
-/* compress.c: the three body compressions behind one pair of functions. */
-RMQ_MUST_CHECK rmq_status rmq_body_compress(rmq_compression compression, rmq_slice body,
-                                            rmq_buf *out, rmq_error *err);
+/* What the compressions keep from one body to the next, since making it takes longer than a small
+ * body does. Starts zeroed. Thread: one at a time. */
+typedef struct rmq_codec {
+    void *inflater;
+    void *deflater;
+    void *lz4_decoder;
+    void *zstd_decoder;
+    void *zstd_encoder;
+} rmq_codec;
+void rmq_codec_deinit(rmq_codec *codec);
+
+/* compress.c: the three body compressions behind one pair of functions. `codec` may be NULL: then
+ * everything is made for this body. */
+RMQ_MUST_CHECK rmq_status rmq_body_compress(rmq_codec *codec, rmq_compression compression,
+                                            rmq_slice body, rmq_buf *out, rmq_error *err);
 /* `sys_flag` tells the compression. The output is capped by max_bytes (FULL). CORRUPT: not
  * decompressible. UNSUPPORTED: not built in. */
-RMQ_MUST_CHECK rmq_status rmq_body_decompress(int32_t sys_flag, rmq_slice body, size_t max_bytes,
-                                              rmq_buf *out, rmq_error *err);
+RMQ_MUST_CHECK rmq_status rmq_body_decompress(rmq_codec *codec, int32_t sys_flag, rmq_slice body,
+                                              size_t max_bytes, rmq_buf *out, rmq_error *err);
 /* The sys_flag bits (COMPRESSED and the type) of a compression. */
 int32_t rmq_compression_sys_flag(rmq_compression compression);
 bool rmq_compression_available(rmq_compression compression);

@@ -38,9 +38,10 @@ rmq_status rmq_record_body_decompress(rmq_record_decoder *decoder, rmq_message *
     size_t max_bytes = left < decoder->max_body_bytes ? left : decoder->max_body_bytes;
     rmq_buf buf;
     rmq_batch_block_begin(&buf, max_bytes);
-    rmq_status status = buf.failed != RMQ_OK ? RMQ_NOMEM
-                                             : rmq_body_decompress(message->sys_flag, message->body,
-                                                                   max_bytes, &buf, NULL);
+    rmq_status status = buf.failed != RMQ_OK
+                            ? RMQ_NOMEM
+                            : rmq_body_decompress(&decoder->codec, message->sys_flag, message->body,
+                                                  max_bytes, &buf, NULL);
     if (status == RMQ_OK) {
         message->body = rmq_batch_block_end(decoder->batch, &buf);
         message->sys_flag &= ~RMQ_SYSFLAG_COMPRESSED;

@@ -8,6 +8,7 @@
 typedef struct rmq_record_decoder {
     const rmq_decode_options *options;
     rmq_batch *batch;
+    rmq_codec codec;
     size_t max_body_bytes;
     size_t max_batch_bytes;
     size_t n_records;    /* records in the body; the first capacity of the batch */

@@ -270,9 +270,9 @@ static rmq_status there_and_back(rmq_compression compression, rmq_error *err)
     rmq_buf packed;
     rmq_buf_init(&packed, (size_t)1 << 24);
     rmq_status status =
-        rmq_body_compress(compression, (rmq_slice){text, sizeof(text)}, &packed, err);
+        rmq_body_compress(NULL, compression, (rmq_slice){text, sizeof(text)}, &packed, err);
     if (status == RMQ_OK)
-        status = rmq_body_decompress(rmq_compression_sys_flag(compression),
+        status = rmq_body_decompress(NULL, rmq_compression_sys_flag(compression),
                                      (rmq_slice){(char *)packed.data, packed.len}, sizeof(text),
                                      &out, err);
     rmq_buf_deinit(&packed);

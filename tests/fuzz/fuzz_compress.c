@@ -16,8 +16,8 @@ static void round_trip(rmq_compression kind, rmq_slice body)
     rmq_buf plain;
     rmq_buf_init(&packed, SIZE_MAX / 2);
     rmq_buf_init(&plain, SIZE_MAX / 2);
-    FUZZ_CHECK(rmq_body_compress(kind, body, &packed, NULL) == RMQ_OK);
-    FUZZ_CHECK(rmq_body_decompress(rmq_compression_sys_flag(kind),
+    FUZZ_CHECK(rmq_body_compress(NULL, kind, body, &packed, NULL) == RMQ_OK);
+    FUZZ_CHECK(rmq_body_decompress(NULL, rmq_compression_sys_flag(kind),
                                    (rmq_slice){(char *)packed.data, packed.len}, body.len, &plain,
                                    NULL) == RMQ_OK);
     FUZZ_CHECK(plain.len == body.len &&
@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rmq_error err;
     rmq_buf_init(&out, SIZE_MAX / 2);
     rmq_status status =
-        rmq_body_decompress(RMQ_SYSFLAG_COMPRESSED | type << 8, body, MAX_BYTES, &out, &err);
+        rmq_body_decompress(NULL, RMQ_SYSFLAG_COMPRESSED | type << 8, body, MAX_BYTES, &out, &err);
     FUZZ_CHECK(status == RMQ_OK || status == RMQ_CORRUPT || status == RMQ_FULL ||
                status == RMQ_UNSUPPORTED);
     FUZZ_CHECK(out.len <= MAX_BYTES && (status == RMQ_OK || out.len == 0));

@@ -170,7 +170,8 @@ START_TEST(a_pull_may_be_several_batches)
     rmq_buf_init(&records, 1 << 20);
     rmq_buf_init(&packed, 1 << 20);
     memset(plain, 'x', sizeof(plain));
-    ck_ok(rmq_body_compress(RMQ_COMPRESSION_ZLIB, (rmq_slice){plain, sizeof(plain)}, &packed, &err),
+    ck_ok(rmq_body_compress(NULL, RMQ_COMPRESSION_ZLIB, (rmq_slice){plain, sizeof(plain)}, &packed,
+                            &err),
           &err);
     for (int64_t i = 0; i < n; i++) {
         rmq_message message = {.topic = rmq_slice_of("T"),

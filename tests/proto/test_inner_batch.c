@@ -157,7 +157,7 @@ static void compress(rmq_compression kind, rmq_slice body, rmq_buf *out)
 {
     rmq_error err;
     rmq_buf_init(out, 1 << 20);
-    ck_ok(rmq_body_compress(kind, body, out, &err), &err);
+    ck_ok(rmq_body_compress(NULL, kind, body, out, &err), &err);
 }
 
 static void append_inner(rmq_buf *records, const inner *how)

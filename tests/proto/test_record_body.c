@@ -29,7 +29,8 @@ static void append_zeros(rmq_buf *records, int64_t queue_offset, size_t len)
     rmq_buf packed;
     rmq_buf_init(&packed, 1 << 24);
     rmq_error err;
-    ck_ok(rmq_body_compress(RMQ_COMPRESSION_ZLIB, (rmq_slice){zeros, len}, &packed, &err), &err);
+    ck_ok(rmq_body_compress(NULL, RMQ_COMPRESSION_ZLIB, (rmq_slice){zeros, len}, &packed, &err),
+          &err);
     append(records, queue_offset, 0x301, (rmq_slice){(char *)packed.data, packed.len});
     rmq_buf_deinit(&packed);
     free(zeros);
