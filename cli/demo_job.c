@@ -60,37 +60,23 @@ static const mill_type order_type = {
     .deserialize = order_deserialize,
 };
 
-/* A text of the task's, since what the JSON reader decodes dies with the reader. */
-static rmq_slice keep_text(mill_task *task, rmq_slice text)
+/* Why this body is no order, or NULL. Texts are the body's or the reader's. */
+static const char *read_order(rmq_json *json, order *value)
 {
-    char *copy = mill_task_alloc(task, text.len + 1);
-    if (copy == NULL)
-        return (rmq_slice){NULL, 0};
-    memcpy(copy, text.data, text.len);
-    return (rmq_slice){copy, text.len};
-}
-
-/* Why this body is no order, or NULL. */
-static const char *read_order(rmq_slice body, order *value, mill_task *task)
-{
-    rmq_json json;
     rmq_slice key;
-    rmq_slice text;
-    rmq_json_init(&json, body, false);
     bool has_cost = false;
-    bool good = rmq_json_peek(&json) == RMQ_JSON_OBJECT && rmq_json_enter_object(&json);
-    while (good && rmq_json_next_key(&json, &key)) {
-        if (rmq_slice_equals(key, "orderNo") && rmq_json_read_string(&json, &text))
-            value->order_no = keep_text(task, text);
-        else if (rmq_slice_equals(key, "customer") && rmq_json_read_string(&json, &text))
-            value->customer = keep_text(task, text);
+    bool good = rmq_json_peek(json) == RMQ_JSON_OBJECT && rmq_json_enter_object(json);
+    while (good && rmq_json_next_key(json, &key)) {
+        if (rmq_slice_equals(key, "orderNo"))
+            good = rmq_json_read_string(json, &value->order_no);
+        else if (rmq_slice_equals(key, "customer"))
+            good = rmq_json_read_string(json, &value->customer);
         else if (rmq_slice_equals(key, "cost"))
-            has_cost = rmq_json_read_int64(&json, &value->cost);
+            good = has_cost = rmq_json_read_int64(json, &value->cost);
         else
-            rmq_json_skip(&json);
+            good = rmq_json_skip(json);
     }
-    good = good && rmq_json_status(&json, NULL) == RMQ_OK && rmq_json_peek(&json) == RMQ_JSON_END;
-    rmq_json_deinit(&json);
+    good = good && rmq_json_status(json, NULL) == RMQ_OK && rmq_json_peek(json) == RMQ_JSON_END;
     if (!good)
         return "its body is no JSON object with texts orderNo and customer and a whole number cost";
     return value->order_no.len == 0   ? "orderNo is missing"
@@ -99,17 +85,9 @@ static const char *read_order(rmq_slice body, order *value, mill_task *task)
                                       : NULL;
 }
 
-static rmq_status parse_order(const void *row, mill_emitter *out, mill_task *task, void *ctx)
+static rmq_status refuse_order(const rmq_message *message, const char *why, mill_task *task,
+                               job_state *state)
 {
-    const rmq_message *message = row;
-    job_state *state = ctx;
-    order value;
-    memset(&value, 0, sizeof(value));
-    const char *why = message->body_status != RMQ_OK
-                          ? "its body fails its checksum or can't be decompressed"
-                          : read_order(message->body, &value, task);
-    if (why == NULL)
-        return mill_emit(out, &value);
     if (!state->skip_bad)
         return mill_task_fail(task,
                               "the message at %.*s %.*s queue %d offset %lld is no order: %s; "
@@ -122,6 +100,27 @@ static rmq_status parse_order(const void *row, mill_emitter *out, mill_task *tas
                      message->topic.data, (int)message->broker_name.len, message->broker_name.data,
                      message->queue_id, (long long)message->queue_offset, why);
     return RMQ_OK;
+}
+
+/* What the JSON reader decodes dies with the reader, so it lives until the order is done with. An
+ * order that memory did not suffice for is no bad order: nothing may skip it. */
+static rmq_status parse_order(const void *row, mill_emitter *out, mill_task *task, void *ctx)
+{
+    const rmq_message *message = row;
+    order value;
+    memset(&value, 0, sizeof(value));
+    rmq_json json;
+    rmq_json_init(&json, message->body, false);
+    const char *why = message->body_status != RMQ_OK
+                          ? "its body fails its checksum or can't be decompressed"
+                          : read_order(&json, &value);
+    rmq_status status = RMQ_NOMEM;
+    if (why == NULL)
+        status = mill_emit(out, &value);
+    else if (message->body_status != RMQ_NOMEM && rmq_json_status(&json, NULL) != RMQ_NOMEM)
+        status = refuse_order(message, why, task, ctx);
+    rmq_json_deinit(&json);
+    return status;
 }
 
 static rmq_status customer_of(const void *row, void *out_key, mill_task *task, void *ctx)

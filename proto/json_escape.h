@@ -3,6 +3,7 @@
 #ifndef RMQ_JSON_ESCAPE_H
 #define RMQ_JSON_ESCAPE_H
 
+#include <endian.h>
 #include <string.h>
 
 #include <rmq/base.h>
@@ -18,7 +19,8 @@ static inline bool rmq_json_needs_escape(uint8_t byte)
 
 /* The first byte at or after `at` that can't stand as it is, or `end`. Eight bytes at a time until
  * one is among them: the usual test for a zero byte, after turning quotes and backslashes into
- * zeros, and its like for bytes below a blank. */
+ * zeros, and its like for bytes below a blank. Such a test may be wrong about bytes above one that
+ * it is right about, never about the lowest, which is the first in memory. */
 static inline const char *rmq_json_plain_end(const char *at, const char *end)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101);
@@ -26,12 +28,13 @@ static inline const char *rmq_json_plain_end(const char *at, const char *end)
     while (end - at >= 8) {
         uint64_t word;
         memcpy(&word, at, sizeof(word));
+        word = le64toh(word);
         uint64_t quote = word ^ ones * '"';
         uint64_t backslash = word ^ ones * '\\';
         uint64_t special = ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash) |
                            ((word - ones * 0x20) & ~word);
         if ((special & highs) != 0)
-            break;
+            return at + (__builtin_ctzll(special & highs) >> 3);
         at += 8;
     }
     while (at < end && !rmq_json_needs_escape((uint8_t)*at))

@@ -86,13 +86,11 @@ static const char *scan_escape(const char *at, const char *end)
     return at + 6;
 }
 
-bool rmq_json_scan_string(rmq_json *json, rmq_slice *out_raw, bool *out_escaped)
+bool rmq_json_scan_string_on(rmq_json *json, const char *at, rmq_slice *out_raw, bool *out_escaped)
 {
     const char *begin = json->at + 1;
-    const char *at = begin;
     bool escaped = false;
     for (;;) {
-        at = rmq_json_plain_end(at, json->end);
         if (at == json->end)
             return rmq_json_fail_at(json, "unfinished string", begin - 1);
         if (*at == '"')
@@ -103,7 +101,7 @@ bool rmq_json_scan_string(rmq_json *json, rmq_slice *out_raw, bool *out_escaped)
         const char *after = scan_escape(at, json->end);
         if (after == NULL)
             return rmq_json_fail_at(json, "bad escape", at);
-        at = after;
+        at = rmq_json_plain_end(after, json->end);
     }
     *out_raw = (rmq_slice){begin, (size_t)(at - begin)};
     *out_escaped = escaped;
