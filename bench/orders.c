@@ -209,45 +209,38 @@ static const mill_type order_type = {
     .deserialize = order_deserialize,
 };
 
-static rmq_slice keep_text(mill_task *task, rmq_slice text)
+static bool read_order(rmq_json *json, order *value)
 {
-    char *copy = mill_task_alloc(task, text.len + 1);
-    if (copy == NULL)
-        return (rmq_slice){NULL, 0};
-    memcpy(copy, text.data, text.len);
-    return (rmq_slice){copy, text.len};
-}
-
-static bool read_order(rmq_slice body, order *value, mill_task *task)
-{
-    rmq_json json;
     rmq_slice key;
-    rmq_slice text;
-    rmq_json_init(&json, body, false);
     bool has_cost = false;
-    bool good = rmq_json_enter_object(&json);
-    while (good && rmq_json_next_key(&json, &key)) {
-        if (rmq_slice_equals(key, "orderNo") && rmq_json_read_string(&json, &text))
-            value->order_no = keep_text(task, text);
-        else if (rmq_slice_equals(key, "customer") && rmq_json_read_string(&json, &text))
-            value->customer = keep_text(task, text);
+    bool good = rmq_json_enter_object(json);
+    while (good && rmq_json_next_key(json, &key)) {
+        if (rmq_slice_equals(key, "orderNo"))
+            good = rmq_json_read_string(json, &value->order_no);
+        else if (rmq_slice_equals(key, "customer"))
+            good = rmq_json_read_string(json, &value->customer);
         else if (rmq_slice_equals(key, "cost"))
-            has_cost = rmq_json_read_int64(&json, &value->cost);
+            good = has_cost = rmq_json_read_int64(json, &value->cost);
         else
-            rmq_json_skip(&json);
+            good = rmq_json_skip(json);
     }
-    good = good && rmq_json_status(&json, NULL) == RMQ_OK && rmq_json_peek(&json) == RMQ_JSON_END;
-    rmq_json_deinit(&json);
+    good = good && rmq_json_status(json, NULL) == RMQ_OK && rmq_json_peek(json) == RMQ_JSON_END;
     return good && value->order_no.len != 0 && value->customer.len != 0 && has_cost;
 }
 
-/* Leaves out what is no order. */
+/* Leaves out what is no order. The texts are the body's or the reader's, so that lives until the
+ * row is done with. */
 static rmq_status parse_order(const void *row, mill_emitter *out, mill_task *task, void *ctx)
 {
     const rmq_message *message = row;
     order value = {{NULL, 0}, {NULL, 0}, 0};
+    rmq_json json;
+    (void)task;
     (void)ctx;
-    return read_order(message->body, &value, task) ? mill_emit(out, &value) : RMQ_OK;
+    rmq_json_init(&json, message->body, false);
+    rmq_status status = read_order(&json, &value) ? mill_emit(out, &value) : RMQ_OK;
+    rmq_json_deinit(&json);
+    return status;
 }
 
 static rmq_status customer_of(const void *row, void *out_key, mill_task *task, void *ctx)
