@@ -107,6 +107,9 @@ def _():
     wrong(["produce", "--topic", "T", "--compress", "rar"], "rar")
     wrong(["produce", "--topic", "T", "--batch", "8", "--compress", "zlib"], "--batch")
     wrong(["topic", "create", "T", "--perm", "x"], "--perm x")
+    job = ["demo", "job", "--topic", "T", "--db", "d", "--checkpoint", "c"]
+    wrong([*job, "--batch-orders", "0"], "--batch-orders 0")
+    wrong([*job, "--keep-batches", "few"], "--keep-batches few")
     wrong(["consume", "--topic", "T", "--log-format", "xml"], "xml")
     wrong(["consume", "--topic", "T", "--connect-timeout", "soon"], "soon")
     wrong(["broker", "--port", "70000"], "--port 70000")
