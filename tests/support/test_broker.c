@@ -35,21 +35,27 @@ static rmq_client *connect_client(const test_broker *broker, int64_t request_tim
     return client;
 }
 
-void test_broker_start_dev(test_broker *broker, const rmq_devbroker_config *config)
+static void start_dev(test_broker *broker, const rmq_devbroker_config *config,
+                      int64_t request_timeout_ms)
 {
     rmq_error err = {0};
     memset(broker, 0, sizeof(*broker));
     ck_ok(rmq_devbroker_new(config, &broker->dev, &err), &err);
     snprintf(broker->namesrv, sizeof(broker->namesrv), "%s", rmq_devbroker_namesrv(broker->dev));
-    broker->client = connect_client(broker, 300);
-    broker->filler = connect_client(broker, 300);
+    broker->client = connect_client(broker, request_timeout_ms);
+    broker->filler = connect_client(broker, 0);
+}
+
+void test_broker_start_dev(test_broker *broker, const rmq_devbroker_config *config)
+{
+    start_dev(broker, config, 300);
 }
 
 void test_broker_start(test_broker *broker)
 {
     const char *official = getenv("RMQ_TEST_NAMESRV");
     if (official == NULL || official[0] == '\0') {
-        test_broker_start_dev(broker, NULL);
+        start_dev(broker, NULL, 1000);
         return;
     }
     memset(broker, 0, sizeof(*broker));

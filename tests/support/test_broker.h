@@ -20,8 +20,9 @@ typedef struct test_broker {
 
 /* All fail the test if they can't. */
 void test_broker_start(test_broker *broker);
-/* A development broker, whatever the environment says. `config` may be NULL. The client's requests
- * time out after 300 ms, so that lost answers don't cost much time. */
+/* A development broker, whatever the environment says. `config` may be NULL. The requests of
+ * `client` time out after 300 ms, so that lost answers don't cost much time; what counts requests
+ * and loses no answer uses `filler`, which waits as long as any client. */
 void test_broker_start_dev(test_broker *broker, const rmq_devbroker_config *config);
 void test_broker_stop(test_broker *broker);
 
