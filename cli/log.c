@@ -23,7 +23,7 @@ typedef struct remembered {
     uint64_t held_back;
     rmq_log_level level;
     char area[32];
-    char line[160];
+    char line[512];
 } remembered;
 
 static pthread_mutex_t log_lock =

@@ -438,19 +438,12 @@ static rmq_status probe(const mill_file_store *store, rmq_error *err)
 }
 
 /* Sweeps, probes, and makes durable what an earlier process left. */
-static rmq_status prepare_root(const mill_file_store *store, bool create, rmq_error *err)
+static rmq_status prepare_root(const mill_file_store *store, rmq_error *err)
 {
     mill_temp_sweep(store);
-    rmq_error probe_error = {0};
-    rmq_status status = probe(store, &probe_error);
-    if (status != RMQ_OK && !create &&
-        (probe_error.os_errno == EROFS || probe_error.os_errno == EACCES))
-        return RMQ_OK; /* to look at only: a write will say so */
-    if (status != RMQ_OK) {
-        if (err != NULL)
-            *err = probe_error;
+    rmq_status status = probe(store, err);
+    if (status != RMQ_OK)
         return status;
-    }
     int fd = mill_fd_openat(store->root_fd, ".", MILL_STORE_DIR_FLAGS, 0);
     if (fd < 0)
         return rmq_error_set_errno(err, errno, "checkpoint %s: cannot open it", store->path);
@@ -472,7 +465,7 @@ static rmq_status open_root(mill_file_store *store, const char *path, bool creat
     store->path = rmq_strdup(path);
     if (store->path == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "checkpoint %s: out of memory", path);
-    return prepare_root(store, create, err);
+    return create ? prepare_root(store, err) : RMQ_OK;
 }
 
 rmq_status mill_file_store_open(const char *path, bool create, mill_store *out_store,

@@ -363,6 +363,8 @@ def _():
             out, err = process.communicate(timeout=60)
             complaint((process.returncode, out.decode(), err.decode()), 1, "checkpoint", "No space left")
             complaint(tight.run(), 1, "checkpoint", "No space left")
+            code, out, err = millrace.run("checkpoint", "show", tight.checkpoint, connect=False)
+            equal((code, err), (0, ""), "looking writes nothing")
             os.remove(filler)
             tight.balance(orders)
 

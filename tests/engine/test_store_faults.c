@@ -303,7 +303,7 @@ START_TEST(every_call_kills)
         ck_assert_int_eq(WTERMSIG(status), SIGKILL);
         killed++;
         mill_store next;
-        ck_ok(mill_store_open(dir, false, &next, &err), &err);
+        ck_ok(mill_store_open(dir, true, &next, &err), &err);
         check_no_temporaries();
         check_old_or_new(&next, replace, at);
         ck_ok(next.vtable->replace(next.self, "state/1.x/0", content('b'), &err), &err);

@@ -247,8 +247,16 @@ START_TEST(open_sweeps_what_the_dead_left)
     ck_assert_int_ge(dead, 0);
     ck_assert_int_eq(flock(alive, LOCK_EX), 0);
     close(dead);
+    struct stat before, after;
     mill_store other;
-    ck_ok(mill_store_open(dir, false, &other, &err), &err);
+    ck_assert_int_eq(stat(dir, &before), 0);
+    ck_ok(mill_store_open(dir, false, &other, &err), &err); /* to look at: nothing is written */
+    mill_store_close(&other);
+    ck_assert_int_eq(stat(dir, &after), 0);
+    ck_assert_int_eq(before.st_mtim.tv_sec, after.st_mtim.tv_sec);
+    ck_assert_int_eq(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+    ck_assert_int_eq(access(path_of(".tmp-1-dead"), F_OK), 0);
+    ck_ok(mill_store_open(dir, true, &other, &err), &err);
     mill_store_close(&other);
     ck_assert_int_ne(access(path_of(".tmp-1-dead"), F_OK), 0);
     ck_assert_int_eq(access(path_of(".tmp-1-alive"), F_OK), 0);

@@ -41,8 +41,9 @@ typedef struct mill_store {
     void *self;
 } mill_store;
 
-/* Opens the store of a checkpoint address: "file:DIR" or a plain path. The directory is made (mode
- * 0700, files 0600) if `create`. Probes that put-if-absent works. Errors: INVAL, NOT_FOUND, IO,
+/* Opens the store of a checkpoint address: "file:DIR" or a plain path. With `create` the
+ * directory is made (mode 0700, files 0600) if it is missing, and shown to keep put-if-absent;
+ * without, it is opened to be looked at, and opening writes nothing. Errors: INVAL, NOT_FOUND, IO,
  * UNSUPPORTED (unknown scheme). */
 MILL_API RMQ_MUST_CHECK rmq_status mill_store_open(const char *address, bool create,
                                                    mill_store *out_store, rmq_error *err);
