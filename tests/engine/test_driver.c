@@ -1,36 +1,11 @@
 /* The batch driver over a source and sinks that do what the test says: batches, triggers, stops,
  * restarts, and what it does when a step fails. */
-#include "stream_support.h"
+#include "driver_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static char *dir;
-static fake_topic topic;
-static fake_table *table, *second;
-
-static void setup(void)
-{
-    dir = temp_dir_make();
-    memset(&topic, 0, sizeof(topic));
-    table = fake_table_new();
-    second = fake_table_new();
-}
-
-static void teardown(void)
-{
-    fake_table_free(table);
-    fake_table_free(second);
-    temp_dir_remove(dir);
-}
-
-static void fill(int64_t each)
-{
-    for (int q = 0; q < FAKE_QUEUES; q++)
-        topic.max[q] = each;
-}
 
 /* What progress told. */
 typedef struct told {
@@ -72,7 +47,7 @@ static void nap(void)
 
 START_TEST(reads_all_in_batches)
 {
-    fill(10);
+    driver_fill(10);
     topic.max_per_queue = 4;
     told progress = {0};
     fake_job job = one_sink(&progress);
@@ -99,12 +74,12 @@ END_TEST
 
 START_TEST(goes_on_where_it_was)
 {
-    fill(5);
+    driver_fill(5);
     told progress = {0};
     fake_job job = one_sink(&progress);
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
-    fill(9);
+    driver_fill(9);
     ck_ok(job_run(&job, &err), &err);
     check_once(table, &topic);
     ck_assert_int_eq(progress.count, 2);
@@ -123,7 +98,7 @@ START_TEST(nothing_to_do)
     ck_ok(job_run(&job, &err), &err);
     ck_assert_int_eq(count_files(dir, "plan"), 0);
     ck_assert_int_eq(fake_table_calls(table, "begin"), 0);
-    fill(1);
+    driver_fill(1);
     ck_ok(job_run(&job, &err), &err);
     char run[MILL_RUN_NAME_BYTES];
     ck_assert_int_eq(fake_table_last(table, run), 1);
@@ -133,7 +108,7 @@ END_TEST
 
 START_TEST(once_is_one_batch)
 {
-    fill(10);
+    driver_fill(10);
     topic.max_per_queue = 4;
     told progress = {0};
     fake_job job = one_sink(&progress);
@@ -153,7 +128,7 @@ END_TEST
 /* A queue whose broker is away is waited for, and the others go on. */
 START_TEST(available_now_waits_for_who_is_away)
 {
-    fill(5);
+    driver_fill(5);
     topic.away[1] = true;
     told progress = {0};
     fake_job job = one_sink(&progress);
@@ -178,7 +153,7 @@ static void run_until(fake_job *job, int64_t last_max)
     rmq_error err = {0};
     ck_ok(mill_streaming_start(built.stream, &err), &err);
     for (int64_t max = 1; max <= last_max; max++) {
-        fill(max);
+        driver_fill(max);
         while (topic.reads < max * FAKE_QUEUES)
             nap();
     }
@@ -234,7 +209,7 @@ END_TEST
 
 START_TEST(stopped_by_its_own_progress)
 {
-    fill(100);
+    driver_fill(100);
     topic.max_per_queue = 1;
     told progress = {.stop_after = 3, .graceful = _i == 0};
     fake_job job = one_sink(&progress);
@@ -255,7 +230,7 @@ END_TEST
 /* A batch that hangs in a read is given up at once, and run again at the next start. */
 START_TEST(given_up_while_a_broker_is_dead)
 {
-    fill(5);
+    driver_fill(5);
     topic.blocked = true;
     told progress = {0};
     fake_job job = one_sink(&progress);
@@ -283,7 +258,7 @@ START_TEST(free_stops_a_running_one)
     running built = job_build(&job);
     rmq_error err = {0};
     ck_ok(mill_streaming_start(built.stream, &err), &err);
-    fill(3);
+    driver_fill(3);
     job_free(&built);
 }
 END_TEST
@@ -306,7 +281,7 @@ static const struct {
 
 START_TEST(goes_on_after_a_failure)
 {
-    fill(6);
+    driver_fill(6);
     topic.max_per_queue = 2;
     fake_table_fail(table, failures[_i].step, failures[_i].nth, failures[_i].failure);
     fake_job job = one_sink(NULL);
@@ -323,7 +298,7 @@ END_TEST
 /* A sink that opens but can't commit (its disk is full) is not asked for ever. */
 START_TEST(ends_where_no_commit_succeeds)
 {
-    fill(6);
+    driver_fill(6);
     topic.max_per_queue = 2;
     fake_table_fail(table, "commit", 2, FAKE_LOST_ALWAYS);
     fake_job job = one_sink(NULL);
@@ -341,7 +316,7 @@ END_TEST
 /* The same with two sinks: the first has what the second still lacks. */
 START_TEST(goes_on_after_a_failure_with_two_sinks)
 {
-    fill(6);
+    driver_fill(6);
     topic.max_per_queue = 2;
     fake_table *failing = _i % 2 == 0 ? table : second;
     fake_table_fail(failing, failures[_i / 2].step, failures[_i / 2].nth, failures[_i / 2].failure);
@@ -365,7 +340,7 @@ static const char *const sink_steps[] = {"begin", "write", "prepare", "commit"};
 
 START_TEST(ends_with_the_sinks_error)
 {
-    fill(6);
+    driver_fill(6);
     topic.max_per_queue = 2;
     bool fenced = _i >= 4, both = _i % 2 != 0;
     fake_table_fail(table, sink_steps[_i % 4], 2, fenced ? FAKE_FENCED : FAKE_FAIL);
@@ -443,7 +418,7 @@ static rmq_status run_built(running built, rmq_error *err)
 
 START_TEST(tasks_are_tried_again)
 {
-    fill(6);
+    driver_fill(6);
     user_failures = 3;
     fake_job job = one_sink(NULL);
     rmq_error err = {0};
@@ -455,7 +430,7 @@ END_TEST
 
 START_TEST(users_error_ends_the_stream)
 {
-    fill(6);
+    driver_fill(6);
     user_failures = 4;
     fake_job job = one_sink(NULL);
     rmq_error err = {0};
@@ -479,7 +454,7 @@ static rmq_status add_noise(const void *row, void *out_row, mill_task *task, voi
 /* A function that gives something else each time: both sinks still get one and the same run. */
 START_TEST(sinks_agree_on_what_is_not_deterministic)
 {
-    fill(6);
+    driver_fill(6);
     topic.max_per_queue = 2;
     fake_job job = one_sink(NULL);
     job.tables[1] = second;
@@ -527,7 +502,7 @@ static rmq_status see_batch(const mill_batch *batch, mill_dataset *rows, void *c
 
 START_TEST(foreach_batch_sees_each_batch)
 {
-    fill(6);
+    driver_fill(6);
     topic.max_per_queue = 2;
     seen all = {0};
     fake_job job = one_sink(NULL);
@@ -546,7 +521,7 @@ END_TEST
 /* It fails in batch 2, comes again with the same rows, and the sink beside it is not disturbed. */
 START_TEST(foreach_batch_comes_again)
 {
-    fill(6);
+    driver_fill(6);
     topic.max_per_queue = 2;
     seen all = {.fail_at = 2};
     fake_job job = one_sink(NULL);
@@ -563,7 +538,7 @@ END_TEST
 
 START_TEST(plain_sink_at_least_once)
 {
-    fill(6);
+    driver_fill(6);
     topic.max_per_queue = 2;
     fake_table_fail(table, "commit", 2, FAKE_RETRY);
     fake_job job = one_sink(NULL);
@@ -571,7 +546,7 @@ START_TEST(plain_sink_at_least_once)
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
     check_once(table, &topic);
-    fill(8);
+    driver_fill(8);
     ck_ok(job_run(&job, &err), &err);
     check_once(table, &topic);
     ck_assert_int_eq(count_files(dir, "commit"), 4);
@@ -583,12 +558,12 @@ END_TEST
 
 START_TEST(lost_data_fails)
 {
-    fill(5);
+    driver_fill(5);
     topic.max_per_queue = 5;
     fake_job job = one_sink(NULL);
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
-    fill(20);
+    driver_fill(20);
     topic.min[1] = 8;
     ck_status(job_run(&job, &err), RMQ_DATA_LOSS);
     ck_assert_msg(strstr(err.text, "wanted 5, available 8 to 20") != NULL, "%s", err.text);
@@ -598,7 +573,7 @@ END_TEST
 
 START_TEST(lost_data_is_skipped_and_counted)
 {
-    fill(5);
+    driver_fill(5);
     topic.max_per_queue = 5;
     topic.skip_loss = true;
     told progress = {0};
@@ -607,7 +582,7 @@ START_TEST(lost_data_is_skipped_and_counted)
         job.tables[1] = second;
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
-    fill(20);
+    driver_fill(20);
     topic.min[1] = 8;
     topic.min[2] = 12; /* the whole of the next range */
     fake_table_fail(table, "commit", 1, FAKE_FAIL);
@@ -632,7 +607,7 @@ Suite *test_suite(void)
     Suite *suite = suite_create("driver");
     TCase *tc = tcase_create("driver");
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, driver_setup, driver_teardown);
     tcase_add_test(tc, reads_all_in_batches);
     tcase_add_test(tc, goes_on_where_it_was);
     tcase_add_test(tc, nothing_to_do);

@@ -1,36 +1,11 @@
 /* Starting a stream: whose checkpoint it is, copies of sink and checkpoint that don't fit together,
  * adopting a sink, and what happens when memory runs out. */
 #include "../support/fault_alloc.h"
-#include "stream_support.h"
+#include "driver_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static char *dir;
-static fake_topic topic;
-static fake_table *table, *second;
-
-static void setup(void)
-{
-    dir = temp_dir_make();
-    memset(&topic, 0, sizeof(topic));
-    table = fake_table_new();
-    second = fake_table_new();
-}
-
-static void teardown(void)
-{
-    fake_table_free(table);
-    fake_table_free(second);
-    temp_dir_remove(dir);
-}
-
-static void fill(int64_t each)
-{
-    for (int q = 0; q < FAKE_QUEUES; q++)
-        topic.max[q] = each;
-}
 
 static fake_job one_sink(void)
 {
@@ -71,7 +46,7 @@ END_TEST
 
 START_TEST(checkpoint_of_another_job)
 {
-    fill(3);
+    driver_fill(3);
     fake_job job = one_sink();
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
@@ -94,7 +69,7 @@ static void remove_files(const char *kind)
 
 START_TEST(sink_and_checkpoint_disagree)
 {
-    fill(30);
+    driver_fill(30);
     topic.max_per_queue = 2;
     fake_job job = one_sink();
     job.retain = 5;
@@ -124,7 +99,7 @@ END_TEST
 /* An older copy of the database: the batches that it lacks are run again from their plans. */
 START_TEST(older_database_catches_up)
 {
-    fill(10);
+    driver_fill(10);
     topic.max_per_queue = 2;
     fake_job job = one_sink();
     job.trigger = MILL_TRIGGER_ONCE;
@@ -145,7 +120,7 @@ END_TEST
 
 START_TEST(state_is_missing)
 {
-    fill(10);
+    driver_fill(10);
     fake_job job = one_sink();
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
@@ -157,7 +132,7 @@ END_TEST
 
 START_TEST(sink_of_another_checkpoint)
 {
-    fill(10);
+    driver_fill(10);
     fake_job job = one_sink();
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
@@ -192,7 +167,7 @@ static void bring_plan_back(void)
  * opened the sink. */
 START_TEST(plan_of_a_process_that_is_fenced_late)
 {
-    fill(3);
+    driver_fill(3);
     topic.max_per_queue = 3;
     fake_job job = one_sink();
     rmq_error err = {0};
@@ -200,7 +175,7 @@ START_TEST(plan_of_a_process_that_is_fenced_late)
     move("plan/1", "kept");
     move("done/1", "kept-done");
     fake_table_hook(table, "open", bring_plan_back);
-    fill(6);
+    driver_fill(6);
     ck_ok(job_run(&job, &err), &err);
     check_once(table, &topic);
 }
@@ -223,7 +198,7 @@ static void take_over_and_forget(void)
 /* What this process misses a newer one has forgotten: it is late, and the checkpoint is whole. */
 START_TEST(forgotten_by_a_newer_process)
 {
-    fill(3);
+    driver_fill(3);
     fake_job job = one_sink();
     rmq_error err = {0};
     ck_ok(job_run(&job, &err), &err);
@@ -242,7 +217,7 @@ static void take_over(void)
 /* Who was taken over asks nobody what became of its commit: a new epoch would take it all back. */
 START_TEST(taken_over_while_a_commit_is_unknown)
 {
-    fill(3);
+    driver_fill(3);
     fake_job job = one_sink();
     rmq_error err = {0};
     fake_table_fail(table, "commit", 1, FAKE_LOST_BEFORE);
@@ -279,7 +254,7 @@ static uint64_t rows_in_memory(void)
 /* The checkpoint is gone, the sink is not: with adopt_sink a new one goes on at its offsets. */
 START_TEST(adopts_the_sink_of_another_checkpoint)
 {
-    fill(10);
+    driver_fill(10);
     topic.max_per_queue = 2;
     rmq_error err = {0};
     must(mill_memory_table_new(mill_type_int64(), &memory, &err), &err);
@@ -289,7 +264,7 @@ START_TEST(adopts_the_sink_of_another_checkpoint)
     ck_status(run_into_memory(fresh, false, &err), RMQ_EXISTS);
     must(run_into_memory(fresh, true, &err), &err);
     ck_assert_uint_eq(rows_in_memory(), 30);
-    fill(14);
+    driver_fill(14);
     must(run_into_memory(fresh, _i == 1, &err), &err);
     ck_assert_uint_eq(rows_in_memory(), 42);
     /* The old checkpoint has lost the sink to the new one. */
@@ -300,7 +275,7 @@ START_TEST(adopts_the_sink_of_another_checkpoint)
     ck_status(run_into_memory(fresh, false, &err), RMQ_CORRUPT);
     ck_assert_msg(strstr(err.text, "--adopt-sink") != NULL, "%s", err.text);
     must(run_into_memory(fresh, true, &err), &err);
-    fill(15);
+    driver_fill(15);
     must(run_into_memory(fresh, false, &err), &err);
     ck_assert_uint_eq(rows_in_memory(), 45);
     temp_dir_remove(fresh);
@@ -315,7 +290,7 @@ END_TEST
 START_TEST(memory_runs_out)
 {
     bool two = _i == 1;
-    fill(4);
+    driver_fill(4);
     topic.max_per_queue = 2;
     int n_failed = 0;
     for (int64_t nth = 0;; nth += nth < 100 ? 1 : 7) {
@@ -356,12 +331,12 @@ END_TEST
 static void setup_faults(void)
 {
     fault_alloc_fail(-1);
-    setup();
+    driver_setup();
 }
 
 static void teardown_faults(void)
 {
-    teardown();
+    driver_teardown();
     fault_alloc_off();
 }
 
@@ -371,7 +346,7 @@ Suite *test_suite(void)
     Suite *suite = suite_create("recovery");
     TCase *tc = tcase_create("recovery");
     tcase_set_timeout(tc, 60);
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, driver_setup, driver_teardown);
     tcase_add_test(tc, bad_calls);
     tcase_add_test(tc, checkpoint_of_another_job);
     tcase_add_test(tc, sink_and_checkpoint_disagree);

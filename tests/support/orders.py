@@ -76,8 +76,8 @@ class Job:
         atexit.register(end, process)
         return process
 
-    def balance(self, orders, *more):
-        code, out, err = self.run(*more)
+    def balance(self, orders, *more, **how):
+        code, out, err = self.run(*more, **how)
         equal((code, out), (0, ""), err)
         orders.check(self.database)
 
