@@ -258,27 +258,15 @@ static const mill_type message_type = {
     .deserialize = message_deserialize,
 };
 
-static const mill_type text_type = {
-    .struct_size = sizeof(mill_type),
-    .name = "text",
-    .size_bytes = sizeof(rmq_slice),
-    .hash = slice_hash,
-    .equal = slice_equal,
-    .copy = slice_copy,
-    .serialize = slice_serialize,
-    .deserialize = slice_deserialize,
-};
+#define SLICE_TYPE(what)                                                                           \
+    {                                                                                              \
+        .struct_size = sizeof(mill_type), .name = (what), .size_bytes = sizeof(rmq_slice),         \
+        .hash = slice_hash, .equal = slice_equal, .copy = slice_copy,                              \
+        .serialize = slice_serialize, .deserialize = slice_deserialize,                            \
+    }
 
-static const mill_type bytes_type = {
-    .struct_size = sizeof(mill_type),
-    .name = "bytes",
-    .size_bytes = sizeof(rmq_slice),
-    .hash = slice_hash,
-    .equal = slice_equal,
-    .copy = slice_copy,
-    .serialize = slice_serialize,
-    .deserialize = slice_deserialize,
-};
+static const mill_type text_type = SLICE_TYPE("text");
+static const mill_type bytes_type = SLICE_TYPE("bytes");
 
 static const mill_type int64_type = {
     .struct_size = sizeof(mill_type),

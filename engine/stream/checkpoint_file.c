@@ -76,8 +76,11 @@ rmq_status mill_checkpoint_file_get(const mill_checkpoint_files *files, const ch
     return RMQ_OK;
 }
 
-/* Body and line in one piece of memory. */
-static rmq_status seal(rmq_slice body, char **out_bytes, rmq_error *err)
+typedef rmq_status (*store_write)(void *self, const char *name, rmq_slice bytes, rmq_error *err);
+
+/* Writes body and line, in one piece of memory. */
+static rmq_status write_sealed(const mill_checkpoint_files *files, store_write write,
+                               const char *name, rmq_slice body, rmq_error *err)
 {
     char *bytes = rmq_malloc(body.len + CHECKSUM_LINE_BYTES + 1);
     if (bytes == NULL)
@@ -87,52 +90,37 @@ static rmq_status seal(rmq_slice body, char **out_bytes, rmq_error *err)
         memcpy(bytes, body.data, body.len);
     snprintf(bytes + body.len, CHECKSUM_LINE_BYTES + 1, "\ncrc32 %08x\n",
              checksum(body.data, body.len));
-    *out_bytes = bytes;
-    return RMQ_OK;
+    rmq_slice file = {bytes, body.len + CHECKSUM_LINE_BYTES};
+    rmq_status status = write(files->store.self, name, file, err);
+    rmq_free(bytes);
+    return status;
+}
+
+static rmq_status write_json(const mill_checkpoint_files *files, store_write write,
+                             const char *name, rmq_json_writer *writer, rmq_error *err)
+{
+    rmq_slice body;
+    if (rmq_json_writer_finish(writer, &body) != RMQ_OK)
+        return rmq_error_set(err, RMQ_NOMEM, "out of memory for checkpoint file %s", name);
+    return write_sealed(files, write, name, body, err);
 }
 
 rmq_status mill_checkpoint_file_put(const mill_checkpoint_files *files, const char *name,
                                     rmq_slice body, rmq_error *err)
 {
-    char *bytes = NULL;
-    rmq_status status = seal(body, &bytes, err);
-    if (status != RMQ_OK)
-        return status;
-    rmq_slice file = {bytes, body.len + CHECKSUM_LINE_BYTES};
-    status = files->store.vtable->put_if_absent(files->store.self, name, file, err);
-    rmq_free(bytes);
-    return status;
-}
-
-rmq_status mill_checkpoint_file_replace(const mill_checkpoint_files *files, const char *name,
-                                        rmq_slice body, rmq_error *err)
-{
-    char *bytes = NULL;
-    rmq_status status = seal(body, &bytes, err);
-    if (status != RMQ_OK)
-        return status;
-    rmq_slice file = {bytes, body.len + CHECKSUM_LINE_BYTES};
-    status = files->store.vtable->replace(files->store.self, name, file, err);
-    rmq_free(bytes);
-    return status;
+    return write_sealed(files, files->store.vtable->put_if_absent, name, body, err);
 }
 
 rmq_status mill_checkpoint_json_put(const mill_checkpoint_files *files, const char *name,
                                     rmq_json_writer *writer, rmq_error *err)
 {
-    rmq_slice body;
-    if (rmq_json_writer_finish(writer, &body) != RMQ_OK)
-        return rmq_error_set(err, RMQ_NOMEM, "out of memory for checkpoint file %s", name);
-    return mill_checkpoint_file_put(files, name, body, err);
+    return write_json(files, files->store.vtable->put_if_absent, name, writer, err);
 }
 
 rmq_status mill_checkpoint_json_replace(const mill_checkpoint_files *files, const char *name,
                                         rmq_json_writer *writer, rmq_error *err)
 {
-    rmq_slice body;
-    if (rmq_json_writer_finish(writer, &body) != RMQ_OK)
-        return rmq_error_set(err, RMQ_NOMEM, "out of memory for checkpoint file %s", name);
-    return mill_checkpoint_file_replace(files, name, body, err);
+    return write_json(files, files->store.vtable->replace, name, writer, err);
 }
 
 /* Looked at before the checksum, which may be another one in a newer format. */

@@ -30,11 +30,7 @@ RMQ_MUST_CHECK rmq_status mill_checkpoint_file_get(const mill_checkpoint_files *
 RMQ_MUST_CHECK rmq_status mill_checkpoint_file_put(const mill_checkpoint_files *files,
                                                    const char *name, rmq_slice body,
                                                    rmq_error *err);
-/* The same, replacing. */
-RMQ_MUST_CHECK rmq_status mill_checkpoint_file_replace(const mill_checkpoint_files *files,
-                                                       const char *name, rmq_slice body,
-                                                       rmq_error *err);
-/* Finishes `writer` and puts its text. */
+/* Finishes `writer` and puts its text, or replaces what is there by it. */
 RMQ_MUST_CHECK rmq_status mill_checkpoint_json_put(const mill_checkpoint_files *files,
                                                    const char *name, rmq_json_writer *writer,
                                                    rmq_error *err);

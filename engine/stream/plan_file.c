@@ -103,8 +103,14 @@ static void *append(void *items, size_t count, size_t size_bytes, const char **o
     return grown;
 }
 
-static bool read_plan_source(rmq_json *json, mill_stream_plan_source *source,
-                             const char **out_wrong)
+/* What plans and states have of a source: {"name":..., KEY:[...]}. */
+typedef struct source_form {
+    const char *key;
+    bool (*read_list)(rmq_json *json, void *list, const char **out_wrong);
+} source_form;
+
+static bool read_source(rmq_json *json, const source_form *form, char **name, void *list,
+                        const char **out_wrong)
 {
     if (!rmq_json_enter_object(json))
         return false;
@@ -112,21 +118,32 @@ static bool read_plan_source(rmq_json *json, mill_stream_plan_source *source,
     while (rmq_json_next_key(json, &key)) {
         bool good;
         if (rmq_slice_equals(key, "name"))
-            good = read_name(json, &source->name, out_wrong);
-        else if (rmq_slice_equals(key, "ranges"))
-            good = mill_ranges_read(json, &source->ranges, out_wrong);
+            good = read_name(json, name, out_wrong);
+        else if (rmq_slice_equals(key, form->key))
+            good = form->read_list(json, list, out_wrong);
         else
             good = rmq_json_skip(json);
         if (!good)
             return false;
     }
-    if (source->name == NULL)
+    if (*name == NULL)
         *out_wrong = "a source lacks its name";
     return *out_wrong == NULL;
 }
 
+static bool read_ranges(rmq_json *json, void *list, const char **out_wrong)
+{
+    return mill_ranges_read(json, list, out_wrong);
+}
+
+static bool read_positions(rmq_json *json, void *list, const char **out_wrong)
+{
+    return mill_positions_read(json, list, out_wrong);
+}
+
 static bool read_plan_sources(rmq_json *json, mill_stream_plan *plan, const char **out_wrong)
 {
+    static const source_form form = {"ranges", read_ranges};
     if (!rmq_json_enter_array(json))
         return false;
     while (rmq_json_next_element(json)) {
@@ -135,7 +152,8 @@ static bool read_plan_sources(rmq_json *json, mill_stream_plan *plan, const char
         if (sources == NULL)
             return false;
         plan->sources = sources;
-        if (!read_plan_source(json, &sources[plan->n_sources++], out_wrong))
+        mill_stream_plan_source *source = &sources[plan->n_sources++];
+        if (!read_source(json, &form, &source->name, &source->ranges, out_wrong))
             return false;
     }
     return true;
@@ -188,29 +206,9 @@ rmq_status mill_stream_plan_decode(rmq_slice text, mill_stream_plan **out_plan, 
     return RMQ_OK;
 }
 
-static bool read_state_source(rmq_json *json, mill_state_source *source, const char **out_wrong)
-{
-    if (!rmq_json_enter_object(json))
-        return false;
-    rmq_slice key;
-    while (rmq_json_next_key(json, &key)) {
-        bool good;
-        if (rmq_slice_equals(key, "name"))
-            good = read_name(json, &source->name, out_wrong);
-        else if (rmq_slice_equals(key, "positions"))
-            good = mill_positions_read(json, &source->positions, out_wrong);
-        else
-            good = rmq_json_skip(json);
-        if (!good)
-            return false;
-    }
-    if (source->name == NULL)
-        *out_wrong = "a source lacks its name";
-    return *out_wrong == NULL;
-}
-
 static bool read_state_sources(rmq_json *json, mill_state *state, const char **out_wrong)
 {
+    static const source_form form = {"positions", read_positions};
     if (!rmq_json_enter_array(json))
         return false;
     while (rmq_json_next_element(json)) {
@@ -219,7 +217,8 @@ static bool read_state_sources(rmq_json *json, mill_state *state, const char **o
         if (sources == NULL)
             return false;
         state->sources = sources;
-        if (!read_state_source(json, &sources[state->n_sources++], out_wrong))
+        mill_state_source *source = &sources[state->n_sources++];
+        if (!read_source(json, &form, &source->name, &source->positions, out_wrong))
             return false;
     }
     return true;
