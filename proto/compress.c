@@ -18,6 +18,7 @@
  * 5.4.0; protocol facts 5.2; golden pull_body_java_client_mix. */
 #include "record.h"
 
+#include <string.h>
 #include <zlib.h>
 
 #ifdef RMQ_HAVE_LZ4
@@ -223,6 +224,16 @@ static rmq_status zlib_compress(rmq_codec *codec, rmq_slice body, rmq_buf *out, 
 /* ---- LZ4 ---- */
 
 #ifdef RMQ_HAVE_LZ4
+/* LZ4 makes its buffers at the first block, whose size the frame's header tells. Its error codes
+ * have names, but no public numbers. */
+static rmq_status lz4_failure(size_t result, size_t len, rmq_error *err)
+{
+    const char *name = LZ4F_getErrorName(result);
+    if (strcmp(name, "ERROR_allocation_failed") == 0)
+        return no_memory(err, "LZ4");
+    return damaged(err, "LZ4", len, name);
+}
+
 static rmq_status lz4_decode(LZ4F_dctx *context, rmq_slice body, sink *to, rmq_error *err)
 {
     const char *at = body.data;
@@ -237,7 +248,7 @@ static rmq_status lz4_decode(LZ4F_dctx *context, rmq_slice body, sink *to, rmq_e
         size_t wanted = LZ4F_decompress(context, data, &used, at, &eaten, NULL);
         if (LZ4F_isError(wanted)) {
             (void)sink_filled(to, room, 0);
-            return damaged(err, "LZ4", body.len, LZ4F_getErrorName(wanted));
+            return lz4_failure(wanted, body.len, err);
         }
         if (!sink_filled(to, room, used))
             return too_large(err, "LZ4", body.len);
