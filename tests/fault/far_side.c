@@ -151,7 +151,12 @@ static void start_tls(far_side *far, const char *directory)
     tls_ca_make(&ca, "test CA");
     snprintf(far->ca_path, sizeof(far->ca_path), "%s/ca.pem", directory);
     tls_write_cert(ca.cert, far->ca_path);
-    tls_issue(&ca, "IP:127.0.0.1", -3600, 3600, &cert, &key);
+    tls_issue(&ca, NULL, -3600, 3600, &cert, &key);
+    snprintf(far->cert_path, sizeof(far->cert_path), "%s/client.pem", directory);
+    snprintf(far->key_path, sizeof(far->key_path), "%s/client.key", directory);
+    tls_write_cert(cert, far->cert_path);
+    tls_write_key(key, far->key_path);
+    tls_issue(&ca, "IP:127.0.0.1,DNS:broker.test", -3600, 3600, &cert, &key);
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     ck_assert_int_eq(SSL_CTX_use_certificate(context, cert), 1);
     ck_assert_int_eq(SSL_CTX_use_PrivateKey(context, key), 1);

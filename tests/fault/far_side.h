@@ -17,6 +17,8 @@ typedef struct far_side {
     char topic[128];
     char broker_name[64];
     char ca_path[256];
+    char cert_path[256]; /* of a client, and its key */
+    char key_path[256];
 } far_side;
 
 /* Queues 0 to n_queues - 1 get the messages 0 to count - 1 of test_message_body, up to 100 bytes

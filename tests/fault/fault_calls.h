@@ -38,6 +38,12 @@ const char *fault_kind_name(fault_kind kind);
     X(deflateInit, LIBRARY)                                                                        \
     X(lz4_context, LIBRARY)                                                                        \
     X(zstd_context, LIBRARY)                                                                       \
+    X(inflate, LIBRARY)                                                                            \
+    X(deflate, LIBRARY)                                                                            \
+    X(lz4_pack, LIBRARY)                                                                           \
+    X(lz4_unpack, LIBRARY)                                                                         \
+    X(zstd_pack, LIBRARY)                                                                          \
+    X(zstd_unpack, LIBRARY)                                                                        \
     X(newlocale, LIBRARY)                                                                          \
     X(socket, SOCKET)                                                                              \
     X(connect, SOCKET)                                                                             \
@@ -60,6 +66,7 @@ const char *fault_kind_name(fault_kind kind);
     X(event_new, EVENT)                                                                            \
     X(event_add, EVENT)                                                                            \
     X(evdns_base_new, EVENT)                                                                       \
+    X(evdns_resolv_conf, EVENT)                                                                    \
     X(evdns_load_hosts, EVENT)                                                                     \
     X(evdns_getaddrinfo, EVENT)                                                                    \
     X(pthread_create, THREAD)                                                                      \
@@ -68,10 +75,18 @@ const char *fault_kind_name(fault_kind kind);
     X(SSL_CTX_new, TLS)                                                                            \
     X(SSL_CTX_load_verify_locations, TLS)                                                          \
     X(SSL_CTX_min_version, TLS)                                                                    \
+    X(SSL_CTX_verify_paths, TLS)                                                                   \
+    X(SSL_CTX_certificate, TLS)                                                                    \
+    X(SSL_CTX_private_key, TLS)                                                                    \
+    X(SSL_CTX_check_private_key, TLS)                                                              \
+    X(BIO_get_new_index, TLS)                                                                      \
+    X(BIO_meth_set, TLS)                                                                           \
     X(BIO_meth_new, TLS)                                                                           \
     X(BIO_new, TLS)                                                                                \
     X(SSL_new, TLS)                                                                                \
     X(X509_VERIFY_PARAM_set1_ip_asc, TLS)                                                          \
+    X(X509_VERIFY_PARAM_set1_host, TLS)                                                            \
+    X(SSL_set_host_name, TLS)                                                                      \
     X(SSL_do_handshake, TLS)                                                                       \
     X(SSL_read_ex, TLS)                                                                            \
     X(SSL_write_ex, TLS)                                                                           \
@@ -82,6 +97,7 @@ const char *fault_kind_name(fault_kind kind);
     X(EVP_DigestSignFinal, TLS)                                                                    \
     X(open, FILE)                                                                                  \
     X(openat, FILE)                                                                                \
+    X(stat, FILE)                                                                                  \
     X(fstat, FILE)                                                                                 \
     X(fstatat, FILE)                                                                               \
     X(mkdir, FILE)                                                                                 \

@@ -82,6 +82,19 @@ static rmq_status connect_tls(void *state, rmq_error *err)
     return connect_with(&config, err);
 }
 
+/* The name is checked instead of the address, and we show a certificate. */
+static rmq_status connect_mutual_tls(void *state, rmq_error *err)
+{
+    (void)state;
+    rmq_client_config config = base_config();
+    config.tls = true;
+    config.tls_ca = far.ca_path;
+    config.tls_cert = far.cert_path;
+    config.tls_key = far.key_path;
+    config.tls_server_name = "broker.test";
+    return connect_with(&config, err);
+}
+
 /* ---- pull ---- */
 
 static void *client_make(bool tls)
@@ -230,6 +243,9 @@ static const fail_scenario scenarios[] = {
     {.name = "connect, signed", .operate = connect_signed},
     {.name = "connect by name", .operate = connect_by_name},
     {.name = "connect by TLS", .operate = connect_tls, .max_nth = 2000},
+    {.name = "connect by mutual TLS",
+     .operate = connect_mutual_tls,
+     .kinds = FAIL_KIND(TLS) | FAIL_KIND(MEMORY)},
     {.name = "pull, window",
      .prepare = plain_client,
      .operate = pull_window,

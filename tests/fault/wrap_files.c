@@ -37,6 +37,7 @@ int __wrap_openat64(int at, const char *path, int flags, ...)
     return fault_strikes(FAULT_CALL_openat) != NULL ? -1 : __real_openat64(at, path, flags, mode);
 }
 
+FAULT_WRAP(int, stat64, (const char *path, struct stat64 *about), (path, about), stat, return -1)
 FAULT_WRAP(int, fstat64, (int fd, struct stat64 *about), (fd, about), fstat, return -1)
 FAULT_WRAP(int, fstatat64, (int at, const char *path, struct stat64 *about, int flags),
            (at, path, about, flags), fstatat, return -1)

@@ -34,6 +34,10 @@ FAULT_WRAP(int, event_add, (struct event * event, const struct timeval *delay), 
            event_add, return -1)
 FAULT_WRAP(struct evdns_base *, evdns_base_new, (struct event_base * base, int flags),
            (base, flags), evdns_base_new, return NULL)
+/* "cannot open the file" */
+FAULT_WRAP(int, evdns_base_resolv_conf_parse,
+           (struct evdns_base * base, int flags, const char *path), (base, flags, path),
+           evdns_resolv_conf, return 1)
 FAULT_WRAP(int, evdns_base_load_hosts, (struct evdns_base * base, const char *path), (base, path),
            evdns_load_hosts, return -1)
 
@@ -63,6 +67,23 @@ FAULT_WRAP(int, SSL_CTX_load_verify_locations,
            SSL_CTX_load_verify_locations, return openssl_failed())
 FAULT_WRAP(BIO_METHOD *, BIO_meth_new, (int type, const char *name), (type, name), BIO_meth_new,
            return NULL)
+FAULT_WRAP(int, SSL_CTX_set_default_verify_paths, (SSL_CTX * context), (context),
+           SSL_CTX_verify_paths, return openssl_failed())
+FAULT_WRAP(int, SSL_CTX_use_certificate_chain_file, (SSL_CTX * context, const char *path),
+           (context, path), SSL_CTX_certificate, return openssl_failed())
+FAULT_WRAP(int, SSL_CTX_use_PrivateKey_file, (SSL_CTX * context, const char *path, int type),
+           (context, path, type), SSL_CTX_private_key, return openssl_failed())
+FAULT_WRAP(int, SSL_CTX_check_private_key, (const SSL_CTX *context), (context),
+           SSL_CTX_check_private_key, return openssl_failed())
+FAULT_WRAP(int, BIO_get_new_index, (void), (), BIO_get_new_index, return -1)
+typedef int (*bio_write_fn)(BIO *, const char *, int);
+FAULT_WRAP(int, BIO_meth_set_write, (BIO_METHOD * method, bio_write_fn write), (method, write),
+           BIO_meth_set, return 0)
+FAULT_WRAP(int, X509_VERIFY_PARAM_set1_host,
+           (X509_VERIFY_PARAM * param, const char *name, size_t len), (param, name, len),
+           X509_VERIFY_PARAM_set1_host, return openssl_failed())
+FAULT_WRAP(long, SSL_ctrl, (SSL * ssl, int command, long number, void *pointer),
+           (ssl, command, number, pointer), SSL_set_host_name, return openssl_failed())
 FAULT_WRAP(BIO *, BIO_new, (const BIO_METHOD *method), (method), BIO_new, return NULL)
 FAULT_WRAP(SSL *, SSL_new, (SSL_CTX * context), (context), SSL_new, return NULL)
 FAULT_WRAP(int, X509_VERIFY_PARAM_set1_ip_asc, (X509_VERIFY_PARAM * param, const char *text),
@@ -100,14 +121,36 @@ FAULT_WRAP(int, inflateInit_, (z_streamp stream, const char *version, int size),
            (stream, version, size), inflateInit, return Z_MEM_ERROR)
 FAULT_WRAP(int, deflateInit_, (z_streamp stream, int level, const char *version, int size),
            (stream, level, version, size), deflateInit, return Z_MEM_ERROR)
+FAULT_WRAP(int, inflate, (z_streamp stream, int flush), (stream, flush), inflate,
+           return Z_MEM_ERROR)
+FAULT_WRAP(int, deflate, (z_streamp stream, int flush), (stream, flush), deflate,
+           return Z_MEM_ERROR)
 FAULT_WRAP(locale_t, newlocale, (int mask, const char *name, locale_t base), (mask, name, base),
            newlocale, return (locale_t)0)
 #ifdef FAULT_HAVE_LZ4
+#define LZ4_NO_MEMORY ((size_t)-9) /* LZ4F_ERROR_allocation_failed */
 FAULT_WRAP(LZ4F_errorCode_t, LZ4F_createDecompressionContext, (LZ4F_dctx * *context, unsigned ask),
-           (context, ask), lz4_context, return (LZ4F_errorCode_t)-9) /* allocation_failed */
+           (context, ask), lz4_context, return LZ4_NO_MEMORY)
+FAULT_WRAP(size_t, LZ4F_compressFrame,
+           (void *to, size_t capacity, const void *from, size_t len,
+            const LZ4F_preferences_t *preferences),
+           (to, capacity, from, len, preferences), lz4_pack, return LZ4_NO_MEMORY)
+FAULT_WRAP(size_t, LZ4F_decompress,
+           (LZ4F_dctx * context, void *to, size_t *capacity, const void *from, size_t *len,
+            const LZ4F_decompressOptions_t *options),
+           (context, to, capacity, from, len, options), lz4_unpack, return LZ4_NO_MEMORY)
 #endif
 #ifdef FAULT_HAVE_ZSTD
+#define ZSTD_NO_MEMORY ((size_t)-64) /* ZSTD_error_memory_allocation */
 FAULT_WRAP(ZSTD_DCtx *, ZSTD_createDCtx, (void), (), zstd_context, return NULL)
+FAULT_WRAP(ZSTD_CCtx *, ZSTD_createCCtx, (void), (), zstd_context, return NULL)
+FAULT_WRAP(size_t, ZSTD_compressCCtx,
+           (ZSTD_CCtx * context, void *to, size_t capacity, const void *from, size_t len,
+            int level),
+           (context, to, capacity, from, len, level), zstd_pack, return ZSTD_NO_MEMORY)
+FAULT_WRAP(size_t, ZSTD_decompressStream,
+           (ZSTD_DCtx * context, ZSTD_outBuffer *to, ZSTD_inBuffer *from), (context, to, from),
+           zstd_unpack, return ZSTD_NO_MEMORY)
 #endif
 
 /* ---- allocators ---- */

@@ -20,6 +20,10 @@ FAULT_WRAP(int, sqlite3_bind_int64, (sqlite3_stmt * statement, int at, sqlite3_i
 FAULT_WRAP(int, sqlite3_bind_text,
            (sqlite3_stmt * statement, int at, const char *text, int len, void (*done)(void *)),
            (statement, at, text, len, done), sqlite3_bind, return way->reason)
+FAULT_WRAP(int, sqlite3_bind_text64,
+           (sqlite3_stmt * statement, int at, const char *text, sqlite3_uint64 len,
+            void (*done)(void *), unsigned char encoding),
+           (statement, at, text, len, done, encoding), sqlite3_bind, return way->reason)
 FAULT_WRAP(const unsigned char *, sqlite3_column_text, (sqlite3_stmt * statement, int at),
            (statement, at), sqlite3_column_text, return NULL)
 
