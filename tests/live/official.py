@@ -3,6 +3,7 @@
 
 usage: official.py start DIR --version 5.4.0 [--mode plain|acl|tls] [--set key=value ...]
        official.py kill-broker|stop-broker|start-broker|kill-namesrv|start-namesrv DIR
+       official.py start-broker DIR --clock FILE     its clock is off by what FILE says ("+1d"), read anew every second
        official.py stop DIR
 
 `start` prints shell assignments (RMQ_TEST_NAMESRV=...); the other forms act on what DIR/state.json names. Processes are
@@ -10,8 +11,10 @@ stopped by their ids. Settings that are the same for every broker stand in broke
 compose.yaml uses too.
 """
 import argparse
+import glob
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -52,17 +55,14 @@ authorizationMetadataProvider=org.apache.rocketmq.auth.authorization.provider.Lo
 
 
 def free_port(span):
-    """A port p such that p-2 to p+span are free now."""
+    """A port p such that p-2 to p+span are free now, below those that the system gives to outgoing connections."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as text:
+        first_outgoing = int(text.read().split()[0])
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        if port < 1100 or port > 65000:
-            continue
+        port = random.randrange(10002, max(first_outgoing, 12000) - span)
         try:
             for other in range(port - 2, port + span + 1):
                 with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", other))
             return port
         except OSError:
@@ -103,7 +103,17 @@ def tls_options(directory):
             "-Dtls.client.trustCertPath=" + path("ca.pem")]
 
 
-def java(state, memory, main, *arguments):
+def faked_clock(path):
+    """The environment of a program whose wall clock (never the monotonic one) follows the file at `path`."""
+    library = sorted(glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1"))
+    if not library:
+        sys.exit("official.py: libfaketime is missing: apt-get install faketime")
+    # Its correction of timed waits, which are on the monotonic clock, would end each of Java's at once.
+    return {"LD_PRELOAD": library[0], "FAKETIME_TIMESTAMP_FILE": path, "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1", "FAKETIME_FORCE_MONOTONIC_FIX": "0"}
+
+
+def java(state, memory, main, *arguments, more={}):
     directory = state["directory"]
     options = tls_options(directory) if state["mode"] == "tls" else []
     log = open(os.path.join(directory, main.rsplit(".", 1)[1] + ".log"), "ab")
@@ -111,11 +121,11 @@ def java(state, memory, main, *arguments):
     return subprocess.Popen(
         [*prefix, "java", *JAVA_OPTIONS, "-Xmx" + memory, "-Duser.home=" + directory, *options,
          "-cp", os.path.join(fetch.jars(state["version"]), "*"), main, *arguments],
-        cwd=directory, env=dict(os.environ, ROCKETMQ_HOME=directory), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        cwd=directory, env=dict(os.environ, ROCKETMQ_HOME=directory, **more), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         start_new_session=True).pid
 
 
-def wait_port(port, pid, what, seconds=60):
+def wait_port(port, pid, what, seconds=180):
     deadline = time.time() + seconds
     while time.time() < deadline:
         try:
@@ -143,7 +153,7 @@ def connected(state):
     return context.wrap_socket(link, server_hostname="localhost")
 
 
-def wait_registered(state, seconds=60):
+def wait_registered(state, seconds=180):
     """Until the name server's cluster information names the broker."""
     header = json.dumps({"code": 106, "language": "CPP", "version": 493, "opaque": 1, "flag": 0}).encode()
     request = (4 + len(header)).to_bytes(4, "big") + len(header).to_bytes(4, "big") + header
@@ -172,7 +182,8 @@ def start_namesrv(state):
 
 def start_broker(state):
     state["broker_pid"] = java(state, "1g", "org.apache.rocketmq.broker.BrokerStartup", "-c",
-                               os.path.join(state["directory"], "conf", "broker.conf"))
+                               os.path.join(state["directory"], "conf", "broker.conf"),
+                               more=faked_clock(state["clock"]) if state.get("clock") else {})
     wait_port(state["broker_port"], state["broker_pid"], "broker")
 
 
@@ -275,6 +286,7 @@ def main():
     parser.add_argument("directory")
     parser.add_argument("--version", default="5.4.0")
     parser.add_argument("--mode", choices=["plain", "acl", "tls"], default="plain")
+    parser.add_argument("--clock", metavar="FILE")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     arguments = parser.parse_args()
     if arguments.action == "start":
@@ -290,6 +302,7 @@ def main():
     elif arguments.action == "stop-broker":
         end(state["broker_pid"], signal.SIGTERM)
     elif arguments.action == "start-broker":
+        state["clock"] = os.path.abspath(arguments.clock) if arguments.clock else None
         start_broker(state)
     elif arguments.action == "kill-namesrv":
         end(state["namesrv_pid"], signal.SIGKILL)

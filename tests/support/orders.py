@@ -23,9 +23,10 @@ class Orders:
     def order(self, number):
         return {"orderNo": "o-%d" % number, "customer": "c-%d" % (number % self.customers), "cost": number % 97 + 1}
 
-    def send(self, count):
+    def send(self, count, *options):
+        """Appends orders; all are acknowledged, or the test fails."""
         more = [self.order(number) for number in range(len(self.sent), len(self.sent) + count)]
-        code, _, err = self.millrace.run("produce", "--topic", self.topic,
+        code, _, err = self.millrace.run("produce", "--topic", self.topic, *options,
                                          input="".join(json.dumps(order) + "\n" for order in more))
         equal(code, 0, err)
         self.sent += more

@@ -30,6 +30,11 @@ class Room:
     def writable(self, yes):
         subprocess.run(["mount", "-o", "remount,rw" if yes else "remount,ro", self.path], check=True)
 
+    def used(self):
+        """The share that is taken, 0 to 1."""
+        seen = os.statvfs(self.path)
+        return 1 - seen.f_bavail / seen.f_blocks
+
     def fill(self):
         """Takes all the room that is left; returns the file that holds it."""
         path = os.path.join(self.path, "filler")
