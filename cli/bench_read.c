@@ -25,6 +25,9 @@
 #include "signals.h"
 
 #define MAX_THREADS 256
+/* For all queues; and the least for one of them. */
+#define SHARED_BYTES ((size_t)32 * 1024 * 1024)
+#define LEAST_BYTES ((size_t)32 * 1024)
 
 typedef struct worker worker;
 
@@ -288,12 +291,22 @@ static rmq_status start_workers(bench *self, rmq_error *err)
     return RMQ_OK;
 }
 
+/* A thousand queues at the library's default could take 8 GiB. */
+static void share_memory(bench *self, size_t n_queues)
+{
+    if (self->config.max_buffered_bytes != 0 || n_queues <= 4)
+        return;
+    size_t share = SHARED_BYTES / n_queues;
+    self->config.max_buffered_bytes = share > LEAST_BYTES ? share : LEAST_BYTES;
+}
+
 static rmq_status start(bench *self, rmq_error *err)
 {
     rmq_queue_list *list = NULL;
     rmq_status status = rmq_client_queues(self->client, self->topic, &list, err);
     if (status != RMQ_OK)
         return status;
+    share_memory(self, rmq_queue_list_count(list));
     self->queues = rmq_calloc(rmq_queue_list_count(list) + 1, sizeof(*self->queues));
     self->workers = rmq_calloc(self->n_threads, sizeof(*self->workers));
     if (self->queues == NULL || self->workers == NULL)
@@ -321,7 +334,7 @@ static void stop(bench *self)
         rmq_reader_close(self->queues[i].reader);
     rmq_free(self->queues);
     rmq_free(self->workers);
-    rmq_client_free(self->client);
+    mill_disconnect(self->client);
 }
 
 static bool parse(const mill_args *args, bench *self)
@@ -362,10 +375,11 @@ static int run(const mill_args *args)
     rmq_status status =
         latency != NULL ? start(&self, &err) : rmq_error_set(&err, RMQ_NOMEM, "out of memory");
     mill_log_quiet(false);
+    mill_signals_cancel_client(NULL); /* from here on a stop ends the time, not the calls */
     if (status == RMQ_OK)
         status = measure(&self, &report, latency, &err);
-    exit_code = status == RMQ_OK ? mill_bench_print(args, &report)
-                                 : mill_complain_error("bench read", &err);
+    exit_code =
+        status == RMQ_OK ? mill_bench_print(args, &report) : mill_complain_call("bench read", &err);
     stop(&self);
     rmq_free(latency);
     return exit_code;
@@ -378,9 +392,11 @@ static const mill_option options[] = {
     {"follow", NULL, "read what comes from now on; the latency is that from message to reader",
      false, false},
     {"threads", "N", "reading threads (default 1); queues are shared among them", false, false},
-    {"pulls", "N", "pulls in flight per queue (default 16)", false, false},
+    {"pulls", "N", "pulls in flight per queue (default 64)", false, false},
     {"max-messages", "N", "messages asked for per pull (default 1024)", false, false},
-    {"buffer-kib", "N", "memory per queue for what is not read yet (default 16384)", false, false},
+    {"buffer-kib", "N",
+     "memory per queue for what is not read yet (default: 8192, less with more than 4 queues)",
+     false, false},
     {"json", NULL, "one JSON object", false, false},
     {NULL, NULL, NULL, false, false},
 };

@@ -249,7 +249,7 @@ static rmq_status start(bench *self, rmq_error *err)
 static void stop(bench *self)
 {
     rmq_producer_free(self->producer);
-    rmq_client_free(self->client);
+    mill_disconnect(self->client);
     rmq_free(self->slots);
     rmq_free(self->messages);
     rmq_free(self->bodies);
@@ -286,11 +286,12 @@ static int run(const mill_args *args)
         self->client = mill_connect(args, &exit_code);
     if (self->client != NULL) {
         mill_log_quiet(false);
+        mill_signals_cancel_client(NULL); /* a stop ends the time, not what is under way */
         rmq_status status = start(self, &err);
         if (status == RMQ_OK)
             status = measure(self, &report, &err);
         exit_code = status == RMQ_OK ? mill_bench_print(args, &report)
-                                     : mill_complain_error("bench send", &err);
+                                     : mill_complain_call("bench send", &err);
     }
     stop(self);
     pthread_cond_destroy(&self->cond);

@@ -279,6 +279,11 @@ void rmq_timer_set(rmq_timer *timer, int64_t delay_ms)
         event_active(timer->event, EV_TIMEOUT, 0);
 }
 
+void rmq_timer_set_soon(rmq_timer *timer)
+{
+    event_active(timer->event, EV_TIMEOUT, 0);
+}
+
 void rmq_timer_clear(rmq_timer *timer)
 {
     if (timer->event != NULL)

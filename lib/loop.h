@@ -35,6 +35,8 @@ typedef struct rmq_timer {
 RMQ_MUST_CHECK rmq_status rmq_timer_init(rmq_timer *timer, rmq_loop *loop,
                                          void (*fire)(rmq_timer *timer), rmq_error *err);
 void rmq_timer_set(rmq_timer *timer, int64_t delay_ms); /* (re)arms */
+/* Fires once everything that is ready now has been handled, before the loop waits again. */
+void rmq_timer_set_soon(rmq_timer *timer);
 void rmq_timer_clear(rmq_timer *timer);
 void rmq_timer_deinit(rmq_timer *timer);
 

@@ -3,9 +3,9 @@
  *    loop thread                          reading thread
  *    puller ──> arrived (mutex, cond) ──> taken (the whole list at once) ──> decode ──> batch
  *
- * The loop signals only when the list was empty, so a reader that keeps up costs one wake for many
- * answers. Records are decoded by the thread that wants them: ten readers use ten cores, and the
- * loop stays free for the sockets.
+ * The loop signals only when the list was empty, and only when it has handled all that the socket
+ * brought: one wake for many answers, also for a reader that keeps up. Records are decoded by the
+ * thread that wants them: ten readers use ten cores, and the loop stays free for the sockets.
  *
  * Second thoughts. An answer whose records make no sense, or miss an offset, or fail their
  * checksum, may have been damaged on its way. The position is then read once more; what is there
@@ -31,8 +31,8 @@
 
 #define DEFAULT_GROUP "MILLRACE_READER"
 #define DEFAULT_MAX_MESSAGES 1024
-#define DEFAULT_MAX_PULLS 16
-#define DEFAULT_MAX_BUFFERED_BYTES ((size_t)16 * 1024 * 1024)
+#define DEFAULT_MAX_PULLS 64
+#define DEFAULT_MAX_BUFFERED_BYTES ((size_t)8 * 1024 * 1024)
 #define DEFAULT_MAX_BODY_BYTES ((size_t)64 * 1024 * 1024)
 #define DEFAULT_HOLD_MS 15000
 #define MAX_PULLS 1024
@@ -42,6 +42,7 @@
 struct rmq_reader {
     rmq_client *client;
     rmq_puller *puller; /* the loop's, but for rmq_puller_consumed */
+    rmq_timer ring;     /* the loop's: there is something in `arrived` */
     rmq_cancel_hook cancel_hook;
     rmq_reader_config config; /* defaults filled in; strings owned */
     rmq_read_rules rules;     /* borrows from config */
@@ -87,11 +88,21 @@ static void on_chunk(void *ctx, rmq_chunk *take_chunk)
     take_chunk->next = NULL;
     pthread_mutex_lock(&reader->mutex);
     bool was_empty = reader->arrived == NULL;
-    bool was_waiting = reader->waiting;
     *reader->arrived_tail = take_chunk;
     reader->arrived_tail = &take_chunk->next;
     pthread_mutex_unlock(&reader->mutex);
     if (was_empty)
+        rmq_timer_set_soon(&reader->ring);
+}
+
+static void on_ring(rmq_timer *ring)
+{
+    rmq_reader *reader = (rmq_reader *)(void *)((char *)ring - offsetof(rmq_reader, ring));
+    pthread_mutex_lock(&reader->mutex);
+    bool is_empty = reader->arrived == NULL; /* a poll may have taken it by now */
+    bool was_waiting = reader->waiting;
+    pthread_mutex_unlock(&reader->mutex);
+    if (!is_empty)
         wake(reader, was_waiting);
 }
 
@@ -179,9 +190,15 @@ static void open_on_loop(rmq_task *task)
         .hold_ms = config->hold_ms,
     };
     work->status =
-        rmq_puller_new(reader->client, &puller, &events, reader, &reader->puller, work->err);
+        rmq_timer_init(&reader->ring, rmq_client_loop(reader->client), on_ring, work->err);
     if (work->status != RMQ_OK)
         return;
+    work->status =
+        rmq_puller_new(reader->client, &puller, &events, reader, &reader->puller, work->err);
+    if (work->status != RMQ_OK) {
+        rmq_timer_deinit(&reader->ring);
+        return;
+    }
     reader->cancel_hook.cancelled = on_client_cancelled;
     rmq_cancel_hook_add(reader->client, &reader->cancel_hook);
     if (rmq_client_is_cancelled(reader->client))
@@ -215,6 +232,7 @@ static void close_on_loop(rmq_task *task)
     rmq_cancel_hook_remove(&work->reader->cancel_hook);
     rmq_puller_free(work->reader->puller);
     work->reader->puller = NULL;
+    rmq_timer_deinit(&work->reader->ring);
 }
 
 /* ---- opening and closing ---- */
@@ -338,15 +356,18 @@ void rmq_reader_close(rmq_reader *reader)
 
 /* ---- reading ---- */
 
-/* Waits until something has arrived, and takes all of it. */
+/* Waits until something has arrived (deadline NULL: not at all), and takes all of it. */
 static rmq_status take_arrived(rmq_reader *reader, const struct timespec *deadline, rmq_error *err)
 {
     rmq_status status = RMQ_OK;
     pthread_mutex_lock(&reader->mutex);
     while (!reader->cancelled && reader->arrived == NULL && !reader->stopped) {
-        reader->waiting = true;
-        int failure = pthread_cond_timedwait(&reader->cond, &reader->mutex, deadline);
-        reader->waiting = false;
+        int failure = ETIMEDOUT;
+        if (deadline != NULL) {
+            reader->waiting = true;
+            failure = pthread_cond_timedwait(&reader->cond, &reader->mutex, deadline);
+            reader->waiting = false;
+        }
         if (failure == ETIMEDOUT && reader->arrived == NULL && !reader->stopped &&
             !reader->cancelled) {
             pthread_mutex_unlock(&reader->mutex);
@@ -490,7 +511,7 @@ rmq_status rmq_reader_next(rmq_reader *reader, int64_t timeout_ms, rmq_batch **o
             if (!has_deadline && timeout_ms > 0)
                 deadline = rmq_deadline_after(timeout_ms);
             has_deadline = true;
-            status = take_arrived(reader, &deadline, err);
+            status = take_arrived(reader, timeout_ms > 0 ? &deadline : NULL, err);
             if (status != RMQ_OK)
                 return status;
         }

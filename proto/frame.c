@@ -10,7 +10,7 @@
  *
  * A frame that is larger than a chunk gets memory of its own as soon as its length word is known,
  * so that all but what came with the length word is read in place. The length is the word of a
- * peer: that memory starts at 256 KiB and doubles only as bytes arrive, and ends at the exact size.
+ * peer: that memory starts at 1 MiB and doubles only as bytes arrive, and ends at the exact size.
  * After a large frame another one is expected, and only a few KiB are read until its length is
  * known.
  *
@@ -31,7 +31,7 @@
 #include "mem.h"
 
 #define CHUNK_BYTES ((size_t)64 * 1024)
-#define LARGE_FIRST_BYTES ((size_t)256 * 1024)
+#define LARGE_FIRST_BYTES ((size_t)1024 * 1024)
 /* Room that is worth a read while the next length is unknown. */
 #define PEEK_BYTES ((size_t)4096)
 #define PREFIX_BYTES 8

@@ -316,7 +316,7 @@ START_TEST(a_liar_gets_no_memory)
     size_t sent = 0;
     while (sent < len) {
         sent += feed(splitter, bytes + sent, len - sent, 10000);
-        int64_t most = (int64_t)(sent * 2 < 256 * 1024 ? 256 * 1024 : sent * 2);
+        int64_t most = (int64_t)(sent * 2 < 1024 * 1024 ? 1024 * 1024 : sent * 2);
         ck_assert_int_le(fault_alloc_live_bytes(), most + 8192);
         if (sent < len)
             ck_status(rmq_splitter_next(splitter, &frame, &err), RMQ_AGAIN);

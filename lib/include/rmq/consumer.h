@@ -26,9 +26,9 @@ typedef struct rmq_reader_config {
     bool sql92; /* `expression` is SQL92; checked with the broker before the first pull */
     int32_t
         max_messages; /* asked for per pull; default 1024 (brokers hand out 32 unless configured) */
-    int32_t max_pulls;           /* pulls in flight; default 16; 1 switches reading ahead off */
+    int32_t max_pulls;           /* pulls in flight; default 64; 1 switches reading ahead off */
     size_t max_buffered_bytes;   /* memory of what is received or expected and not yet handed out;
-                                    default 16 MiB. One answer may always be there, however large */
+                                    default 8 MiB. One answer may always be there, however large */
     size_t max_body_bytes;       /* cap of a decompressed body; default 64 MiB. The decompressed
                                     bodies of one batch are bounded by the larger of the two: a pull
                                     that holds more is handed out in several batches */
