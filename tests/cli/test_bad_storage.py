@@ -18,9 +18,10 @@ import zlib
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from millrace import Broker, Directory, Millrace  # noqa: E402
 from orders import Job, Orders, complaint, contents  # noqa: E402
-from rooms import Room  # noqa: E402
+from rooms import Room, enter_namespace  # noqa: E402
 from tap import case, check, equal, main  # noqa: E402
 
+enter_namespace()
 broker = Broker(sys.argv[1])
 millrace = Millrace(sys.argv[1], broker.namesrv)
 topics = 0

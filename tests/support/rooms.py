@@ -1,12 +1,36 @@
-"""File systems of a test's own: small, or read-only. They need root (to mount); without it the case is skipped visibly."""
+"""File systems of a test's own: small, or read-only.
+
+Root may mount them; others may in a user namespace of their own (enter_namespace), which most systems allow. Where
+neither is possible the case is skipped visibly.
+"""
 import os
 import subprocess
+import sys
 
 from tap import skip
+
+ENTERED = "MILLRACE_TEST_NAMESPACE"
 
 
 def _mount(*words):
     return subprocess.run(["mount", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def _allows(command):
+    try:
+        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+def enter_namespace():
+    """Runs the calling program again as root of user and mount namespaces of its own, if it may not mount otherwise."""
+    trial = ["sh", "-c", "mount -t tmpfs -o size=4k tmpfs /mnt"]
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    if ENTERED in os.environ or _allows(["unshare", "--mount", *trial]) or not _allows([*unshare, *trial]):
+        return
+    os.environ[ENTERED] = "1"
+    os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
 
 
 class Room:
@@ -16,7 +40,7 @@ class Room:
         self.path = path
         os.makedirs(path, exist_ok=True)
         if os.geteuid() != 0 or not _mount("-t", "tmpfs", "-o", "size=%s,mode=0755" % size, "tmpfs", path):
-            skip("a small file system can't be mounted here: it needs root")
+            skip("a small file system can't be mounted here: it needs root, or a user namespace")
 
     def __enter__(self):
         return self
@@ -28,7 +52,7 @@ class Room:
         subprocess.run(["mount", "-o", "remount,size=" + size, self.path], check=True)
 
     def writable(self, yes):
-        subprocess.run(["mount", "-o", "remount,rw" if yes else "remount,ro", self.path], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,rw" if yes else "remount,bind,ro", self.path], check=True)
 
     def used(self):
         """The share that is taken, 0 to 1."""
