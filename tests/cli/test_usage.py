@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """TAP: wrong usage gives one sentence and exit 2; help and version; no broker; secrets.   usage: test_usage.py MILLRACE"""
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -9,7 +10,7 @@ from tap import case, check, equal, main  # noqa: E402
 
 program = Millrace(sys.argv[1])
 COMMANDS = ["demo", "demo job", "consume", "produce", "topic list", "topic create", "topic describe", "topic delete",
-            "checkpoint show", "broker"]
+            "checkpoint show", "broker", "bench read", "bench send"]
 
 
 def wrong(words, *parts):
@@ -52,6 +53,35 @@ def _():
         code, out, err = program.run(*command.split(), "--help")
         equal((code, err), (0, ""), command)
         check(out.startswith("usage: millrace " + command), out)
+
+
+def options_of(text):
+    return set(re.findall(r"--[a-z][a-z0-9-]*", text))
+
+
+@case("the README shows each command with all its options, and no other")
+def _():
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "README.md")) as file:
+        section = file.read().split("## The command line")[1].split("\n## ")[0]
+    shown, name = {}, None
+    for line in section.splitlines():
+        if line.startswith("    millrace "):
+            words = line.split()[1:]
+            name = max((command for command in COMMANDS if words[:len(command.split())] == command.split()), key=len)
+        if name and line.startswith("    "):
+            shown[name] = shown.get(name, "") + line + "\n"
+        elif not line:
+            name = None
+    every = section[section.index("take\n"):]
+    equal(sorted(shown), sorted(COMMANDS))
+    for command in COMMANDS:
+        text = program.run(*command.split(), "--help")[1]
+        parts = re.split(r"\n(options|connection|common):\n", text)
+        named = {part: set(re.findall(r"^  (--[a-z0-9-]+)", body, re.MULTILINE)) for part, body in zip(parts[1::2], parts[2::2])}
+        equal(options_of(shown[command]), named.get("options", set()), command)
+        for part in ("connection", "common"):
+            missing = named.get(part, set()) - options_of(every) - {"--help"}
+            check(not missing, "%s: %s" % (command, missing))
 
 
 @case("--version tells version and features")
