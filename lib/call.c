@@ -130,10 +130,15 @@ static void on_deadline(evutil_socket_t fd, short what, void *ctx)
     if (rmq_peer_release(peer, call))
         rmq_call_free(call);
     const rmq_call_outcome outcome = {.status = error.status, .sent = sent, .err = &error};
-    if (sent)
-        rmq_peer_note_timeout(peer); /* first: what `done` asks again goes to a new connection */
+    /* Where nobody else waits the connection may go first, so that what `done` asks again gets a
+     * new one. With others it must not: their completions may cancel this call, which is gone. */
+    bool alone = sent && peer->pending.n_in_flight == 0;
+    if (alone)
+        rmq_peer_note_timeout(peer);
     if (done != NULL)
         done(done_ctx, &outcome);
+    if (sent && !alone)
+        rmq_peer_note_timeout(peer);
 }
 
 /* ---- starting ---- */
@@ -274,8 +279,14 @@ void rmq_call_cancel(rmq_call *call)
         rmq_call_free(call);
         return;
     }
-    if (rmq_peer_release(call->peer, call))
+    if (rmq_peer_release(call->peer, call)) {
         rmq_call_free(call);
+        return;
+    }
+    /* It stays for its late answer, which has no deadline. */
+    if (call->has_timer)
+        event_del(&call->timer);
+    call->has_timer = false;
 }
 
 int32_t rmq_peer_version(rmq_client *client, const char *address)

@@ -44,6 +44,28 @@ static void stop_client(void)
         record_deinit(&calls[i]);
 }
 
+typedef struct count_question {
+    rmq_task task;
+    size_t n_in_flight;
+    size_t n_abandoned;
+} count_question;
+
+static void run_count(rmq_task *task)
+{
+    count_question *question = (count_question *)task;
+    const rmq_peer *peer = rmq_brokers_find(&client->brokers, server.address);
+    question->n_in_flight = peer->pending.n_in_flight;
+    question->n_abandoned = peer->pending.n_abandoned;
+}
+
+/* How many calls the link has in flight (0) or abandoned (1). */
+static size_t pending_counts(int which)
+{
+    count_question question = {.task = {.run = run_count}};
+    rmq_loop_run_sync(client->loop, &question.task);
+    return which == 0 ? question.n_in_flight : question.n_abandoned;
+}
+
 /* One call that is answered: the connection works. */
 static void expect_working(int fd, call_record *record)
 {
@@ -216,6 +238,36 @@ static void expect_hung_up(int fd, call_record *waiting, const char *text)
     log_wait_for(&logged, text);
     close(fd);
 }
+
+/* What is cancelled has no deadline any more: nothing happens when it passes. */
+START_TEST(a_cancelled_call_is_left_alone_by_its_deadline)
+{
+    rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
+    config.request_timeout_ms = LONG_MS;
+    start_client(&config);
+    int fd = -1;
+    int32_t opaques[3];
+    for (int i = 0; i < 3; i++) {
+        record_start(&calls[i], SHORT_MS);
+        if (i == 0)
+            fd = fake_accept(&server);
+        opaques[i] = fake_read_opaque(fd);
+    }
+    for (int i = 0; i < 3; i++)
+        record_cancel(&calls[i]);
+    record_start(&calls[3], 2 * SHORT_MS); /* its deadline is after theirs */
+    (void)fake_read_opaque(fd);
+    record_wait(&calls[3], 1);
+    ck_assert_uint_eq(pending_counts(0), 0);
+    ck_assert_uint_eq(pending_counts(1), 4);
+    for (int i = 0; i < 3; i++)
+        fake_answer(fd, opaques[i], 0, 1);
+    expect_working(fd, &calls[0]);
+    ck_assert_int_eq(record_count(&calls[1]), 0);
+    close(fd);
+    stop_client();
+}
+END_TEST
 
 START_TEST(an_answer_nobody_asked_for_ends_the_connection)
 {
@@ -822,6 +874,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, a_patient_call_waits_while_the_peer_is_heard);
     tcase_add_test(tc, a_machine_that_vanished_is_asked_for);
     tcase_add_test(tc, a_cancelled_call_is_never_completed);
+    tcase_add_test(tc, a_cancelled_call_is_left_alone_by_its_deadline);
     tcase_add_test(tc, an_answer_nobody_asked_for_ends_the_connection);
     tcase_add_test(tc, a_second_answer_ends_the_connection);
     tcase_add_test(tc, a_frame_over_the_cap_ends_the_connection);
