@@ -10,16 +10,12 @@
  * understand them. Source: ScheduleMessageService, TimerMessageStore 5.4.0; protocol facts 11. */
 #include "delays.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "broker_state.h"
+#include "json_scan.h"
 #include "lifecycle.h"
-#include "long_poll.h"
+#include "properties.h"
 #include "props.h"
+#include "real_place.h"
 #include "record_view.h"
 
 #define TIMER_MAX_AHEAD_MS (INT64_C(259200) * 1000)
@@ -30,36 +26,7 @@
 static const int32_t level_seconds[RMQ_DEV_DELAY_LEVELS] = {
     1, 5, 10, 30, 60, 120, 180, 240, 300, 360, 420, 480, 540, 600, 1200, 1800, 3600, 7200};
 
-void rmq_dev_property_append(rmq_buf *block, const char *name, rmq_slice value)
-{
-    rmq_buf_append_slice(block, rmq_slice_of(name));
-    rmq_buf_append_u8(block, 1);
-    rmq_buf_append_slice(block, value);
-    rmq_buf_append_u8(block, 2);
-}
-
-void rmq_dev_property_append_int(rmq_buf *block, const char *name, int64_t value)
-{
-    char text[32];
-    snprintf(text, sizeof(text), "%" PRId64, value);
-    rmq_dev_property_append(block, name, rmq_slice_of(text));
-}
-
 /* ---- planning ---- */
-
-static bool read_number(rmq_slice text, int64_t *out_value)
-{
-    char copy[32];
-    if (text.len == 0 || text.len >= sizeof(copy))
-        return false;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    char *end = NULL;
-    errno = 0;
-    long long value = strtoll(copy, &end, 10);
-    *out_value = value;
-    return errno == 0 && *end == '\0' && end != copy;
-}
 
 /* The time that a timer property asks for; 0 if there is none, -1 if it is wrong. */
 static int64_t timer_time(rmq_slice properties, int64_t now_ms)
@@ -76,7 +43,7 @@ static int64_t timer_time(rmq_slice properties, int64_t now_ms)
         int64_t value;
         if (!rmq_props_get(properties, timers[i].name, &text))
             continue;
-        if (!read_number(text, &value))
+        if (!rmq_parse_int64(text, &value))
             return -1;
         if (timers[i].absolute)
             return value > 0 ? value : 1;
@@ -94,7 +61,7 @@ rmq_status rmq_dev_delay_plan_read(rmq_slice properties, bool is_v5, int64_t now
     rmq_slice text;
     int64_t level = 0;
     if (rmq_props_get(properties, RMQ_PROPERTY_DELAY, &text) &&
-        (!read_number(text, &level) || level > INT32_MAX || level < INT32_MIN))
+        (!rmq_parse_int64(text, &level) || level > INT32_MAX || level < INT32_MIN))
         return RMQ_INVAL;
     if (level > 0) {
         plan.level = (int32_t)(level < RMQ_DEV_DELAY_LEVELS ? level : RMQ_DEV_DELAY_LEVELS);
@@ -117,11 +84,10 @@ static int64_t due_ms(const rmq_dev_stored *stored, bool is_timer, int32_t queue
     if (!is_timer)
         return stored->store_ms + (int64_t)level_seconds[queue_id] * 1000;
     rmq_message message;
-    rmq_slice text;
     int64_t out_ms = 0;
     if (!rmq_dev_record_read((rmq_slice){(const char *)stored->data, stored->size_bytes},
                              &message) ||
-        !rmq_props_get(message.properties, "TIMER_OUT_MS", &text) || !read_number(text, &out_ms))
+        !rmq_dev_property_int(message.properties, "TIMER_OUT_MS", &out_ms))
         return 0;
     return out_ms + TIMER_PRECISION_MS;
 }
@@ -163,8 +129,7 @@ rmq_status rmq_dev_delay_store(rmq_devbroker *broker, rmq_message *message, rmq_
         return rmq_error_set(err, RMQ_FULL, "too many timers in falling order");
     if (is_timer)
         rmq_dev_property_append_int(properties, "TIMER_OUT_MS", plan->out_ms);
-    rmq_dev_property_append(properties, "REAL_TOPIC", message->topic);
-    rmq_dev_property_append_int(properties, "REAL_QID", message->queue_id);
+    rmq_dev_real_place_note(properties, message);
     if (properties->failed != RMQ_OK)
         return rmq_error_set(err, properties->failed, "no room for a delayed message's properties");
     int32_t real_queue_id = message->queue_id;
@@ -188,37 +153,22 @@ static rmq_status deliver(rmq_devbroker *broker, const rmq_dev_stored *stored, b
                           rmq_error *err)
 {
     rmq_message message;
-    rmq_slice topic_name;
-    rmq_slice text;
-    int64_t queue_id = -1;
     rmq_dev_topic *topic = NULL;
-    if (rmq_dev_record_read((rmq_slice){(const char *)stored->data, stored->size_bytes},
-                            &message) &&
-        rmq_props_get(message.properties, "REAL_TOPIC", &topic_name) &&
-        rmq_props_get(message.properties, "REAL_QID", &text) && read_number(text, &queue_id))
-        topic = rmq_dev_store_topic(&broker->store, topic_name);
-    if (topic == NULL || queue_id < 0 || queue_id >= topic->n_queues) {
+    if (rmq_dev_record_read((rmq_slice){(const char *)stored->data, stored->size_bytes}, &message))
+        topic = rmq_dev_real_place(broker, message.properties, &message.queue_id);
+    if (topic == NULL) {
         rmq_dev_log(&broker->settings, RMQ_LOG_WARN, "a delayed message's queue is gone");
         return RMQ_OK;
     }
     rmq_buf properties;
     rmq_buf_init(&properties, 2 * 32768);
     rmq_buf_append_slice(&properties, message.properties);
-    int64_t now_ms = rmq_dev_wall_ms();
     if (is_timer) {
         rmq_dev_property_append_int(&properties, "TIMER_ENQUEUE_MS", stored->store_ms);
-        rmq_dev_property_append_int(&properties, "TIMER_DEQUEUE_MS", now_ms);
+        rmq_dev_property_append_int(&properties, "TIMER_DEQUEUE_MS", rmq_dev_wall_ms());
     }
-    message.topic = rmq_slice_of(topic->name);
-    message.queue_id = (int32_t)queue_id;
-    message.store_timestamp_ms = rmq_dev_store_time(&broker->store, now_ms);
-    message.properties = (rmq_slice){(const char *)properties.data, properties.len};
-    rmq_status status = properties.failed == RMQ_OK
-                            ? rmq_dev_store_append(&broker->store, topic, &message, err)
-                            : rmq_error_set(err, properties.failed, "no memory for properties");
+    rmq_status status = rmq_dev_real_place_store(broker, topic, &message, &properties, err);
     rmq_buf_deinit(&properties);
-    if (status == RMQ_OK)
-        rmq_dev_holds_wake(topic, message.queue_id, message.queue_offset);
     return status;
 }
 

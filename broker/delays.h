@@ -34,8 +34,4 @@ RMQ_MUST_CHECK rmq_status rmq_dev_delay_store(rmq_devbroker *broker, rmq_message
 RMQ_MUST_CHECK rmq_status rmq_dev_delays_start(rmq_devbroker *broker, rmq_error *err);
 void rmq_dev_delays_free(rmq_devbroker *broker);
 
-/* Appends "name 0x01 value 0x02". */
-void rmq_dev_property_append(rmq_buf *block, const char *name, rmq_slice value);
-void rmq_dev_property_append_int(rmq_buf *block, const char *name, int64_t value);
-
 #endif

@@ -39,15 +39,6 @@ void rmq_dev_handle_consumer_list(rmq_dev_request *request)
 
 /* ---- 203, 204 ---- */
 
-static const char *language_name(int32_t language)
-{
-    static const char *const names[] = {"JAVA",   "CPP",  "DOTNET", "PYTHON", "DELPHI",
-                                        "ERLANG", "RUBY", "OTHER",  "HTTP",   "GO",
-                                        "PHP",    "OMS",  "RUST",   "NODE_JS"};
-    bool known = language >= 0 && (size_t)language < sizeof(names) / sizeof(names[0]);
-    return known ? names[language] : "OTHER";
-}
-
 static void write_connections(rmq_json_writer *writer, const rmq_dev_member *members)
 {
     rmq_json_key(writer, "connectionSet");
@@ -59,7 +50,7 @@ static void write_connections(rmq_json_writer *writer, const rmq_dev_member *mem
         rmq_json_key(writer, "clientId");
         rmq_json_string(writer, members->client_id);
         rmq_json_key(writer, "language");
-        rmq_json_string(writer, language_name(members->language));
+        rmq_json_string(writer, rmq_language_name(members->language));
         rmq_json_key(writer, "version");
         rmq_json_int64(writer, members->version);
         rmq_json_end_object(writer);

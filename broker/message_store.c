@@ -223,36 +223,35 @@ rmq_status rmq_dev_store_append(rmq_dev_store *store, rmq_dev_topic *topic, rmq_
     return status;
 }
 
+/* Writes down that messages are deleted, if there are any and anything is written down. */
+static rmq_status note_delete(rmq_dev_store *store, const rmq_dev_topic *topic, bool below,
+                              const rmq_dev_journal_range *range, rmq_error *err)
+{
+    if (rmq_dev_topic_queue(topic, range->queue_id) == NULL || store->journal == NULL)
+        return RMQ_OK;
+    return rmq_dev_journal_delete(store->journal, below, range, err);
+}
+
 rmq_status rmq_dev_store_delete_below(rmq_dev_store *store, rmq_dev_topic *topic, int32_t queue_id,
                                       int64_t offset, rmq_error *err)
 {
+    const rmq_dev_journal_range range = {rmq_slice_of(topic->name), queue_id, offset};
+    rmq_status status = note_delete(store, topic, true, &range, err);
     rmq_dev_queue *queue = rmq_dev_topic_queue(topic, queue_id);
-    if (queue == NULL)
-        return RMQ_OK;
-    if (store->journal != NULL) {
-        rmq_dev_journal_range range = {rmq_slice_of(topic->name), queue_id, offset};
-        rmq_status status = rmq_dev_journal_delete(store->journal, true, &range, err);
-        if (status != RMQ_OK)
-            return status;
-    }
-    store->used_bytes -= rmq_dev_queue_delete_below(queue, offset);
-    return RMQ_OK;
+    if (status == RMQ_OK && queue != NULL)
+        store->used_bytes -= rmq_dev_queue_delete_below(queue, offset);
+    return status;
 }
 
 rmq_status rmq_dev_store_delete_from(rmq_dev_store *store, rmq_dev_topic *topic, int32_t queue_id,
                                      int64_t offset, rmq_error *err)
 {
+    const rmq_dev_journal_range range = {rmq_slice_of(topic->name), queue_id, offset};
+    rmq_status status = note_delete(store, topic, false, &range, err);
     rmq_dev_queue *queue = rmq_dev_topic_queue(topic, queue_id);
-    if (queue == NULL)
-        return RMQ_OK;
-    if (store->journal != NULL) {
-        rmq_dev_journal_range range = {rmq_slice_of(topic->name), queue_id, offset};
-        rmq_status status = rmq_dev_journal_delete(store->journal, false, &range, err);
-        if (status != RMQ_OK)
-            return status;
-    }
-    store->used_bytes -= rmq_dev_queue_delete_from(queue, offset);
-    return RMQ_OK;
+    if (status == RMQ_OK && queue != NULL)
+        store->used_bytes -= rmq_dev_queue_delete_from(queue, offset);
+    return status;
 }
 
 const rmq_dev_stored *rmq_dev_store_find(const rmq_dev_store *store, int64_t physical_offset)

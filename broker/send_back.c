@@ -12,6 +12,7 @@
 #include "delays.h"
 #include "long_poll.h"
 #include "names.h"
+#include "properties.h"
 #include "props.h"
 #include "record_view.h"
 #include "route.h"
@@ -87,22 +88,10 @@ static bool find_message(rmq_dev_request *request, send_back *back)
 static void build_properties(const send_back *back, int32_t level, rmq_buf *out)
 {
     static const char *const replaced[] = {RMQ_PROPERTY_DELAY, RMQ_PROPERTY_WAIT, "REAL_TOPIC",
-                                           "REAL_QID"};
+                                           "REAL_QID", NULL};
     const rmq_message *message = &back->message;
-    size_t position = 0;
-    rmq_slice name;
     rmq_slice value;
-    while (rmq_props_next(message->properties, &position, &name, &value)) {
-        bool dropped = false;
-        for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++)
-            dropped = dropped || rmq_slice_equals(name, replaced[i]);
-        if (dropped)
-            continue;
-        rmq_buf_append_slice(out, name);
-        rmq_buf_append_u8(out, 1);
-        rmq_buf_append_slice(out, value);
-        rmq_buf_append_u8(out, 2);
-    }
+    rmq_dev_properties_copy(message->properties, replaced, out);
     if (!rmq_props_get(message->properties, "RETRY_TOPIC", &value))
         rmq_dev_property_append(out, "RETRY_TOPIC", message->topic);
     if (!rmq_props_get(message->properties, "ORIGIN_MESSAGE_ID", &value)) {

@@ -16,6 +16,7 @@
 #include "delays.h"
 #include "long_poll.h"
 #include "names.h"
+#include "properties.h"
 #include "props.h"
 #include "record.h"
 #include "transactions.h"
@@ -63,35 +64,20 @@ static void message_begin(const rmq_dev_request *request, const rmq_dev_send *se
 
 /* ---- single ---- */
 
-static bool is_brokers_own(rmq_slice name, bool is_v5)
-{
-    return rmq_slice_equals(name, "CLUSTER") ||
-           (is_v5 && (rmq_slice_equals(name, "MSG_REGION") || rmq_slice_equals(name, "TRACE_ON")));
-}
-
 /* The client's properties without empty ones, and the broker's. */
 static void build_properties(rmq_devbroker *broker, rmq_slice given, rmq_buf *out)
 {
+    static const char *const own[] = {"CLUSTER", "MSG_REGION", "TRACE_ON", NULL};
+    static const char *const own_of_4_9[] = {"CLUSTER", NULL};
     bool is_v5 = rmq_dev_settings_is_v5(&broker->settings);
-    size_t position = 0;
-    rmq_slice name;
-    rmq_slice value;
-    bool has_unique_key = false;
-    while (rmq_props_next(given, &position, &name, &value)) {
-        if (name.len == 0 || value.len == 0 || is_brokers_own(name, is_v5))
-            continue;
-        has_unique_key = has_unique_key || rmq_slice_equals(name, RMQ_PROPERTY_UNIQUE_KEY);
-        rmq_buf_append_slice(out, name);
-        rmq_buf_append_u8(out, 1);
-        rmq_buf_append_slice(out, value);
-        rmq_buf_append_u8(out, 2);
-    }
+    rmq_slice unique_key;
+    rmq_dev_properties_copy(given, is_v5 ? own : own_of_4_9, out);
     rmq_dev_property_append(out, "CLUSTER", rmq_slice_of(broker->settings.cluster));
     if (!is_v5)
         return;
     rmq_dev_property_append(out, "MSG_REGION", RMQ_SLICE_LITERAL("DefaultRegion"));
     rmq_dev_property_append(out, "TRACE_ON", RMQ_SLICE_LITERAL("true"));
-    if (!has_unique_key) {
+    if (!rmq_props_get(given, RMQ_PROPERTY_UNIQUE_KEY, &unique_key)) {
         char id[RMQ_UNIQUE_ID_BYTES];
         rmq_unique_id_next(&broker->unique_ids, rmq_dev_wall_ms(), id);
         rmq_dev_property_append(out, RMQ_PROPERTY_UNIQUE_KEY, rmq_slice_of(id));

@@ -7,31 +7,13 @@
 
 #include "props.h"
 
-static rmq_slice trim(rmq_slice text)
+/* "||", "||||" and so on: Java's split gives no part at all for them. */
+static bool is_only_separators(rmq_slice expression)
 {
-    while (text.len > 0 && (unsigned char)text.data[0] <= ' ') {
-        text.data++;
-        text.len--;
-    }
-    while (text.len > 0 && (unsigned char)text.data[text.len - 1] <= ' ')
-        text.len--;
-    return text;
-}
-
-/* Cuts the part before the next "||" off `rest`. */
-static rmq_slice next_part(rmq_slice *rest)
-{
-    for (size_t i = 0; i + 1 < rest->len; i++) {
-        if (rest->data[i] == '|' && rest->data[i + 1] == '|') {
-            rmq_slice part = {rest->data, i};
-            rest->data += i + 2;
-            rest->len -= i + 2;
-            return part;
-        }
-    }
-    rmq_slice part = *rest;
-    rest->len = 0;
-    return part;
+    size_t n_bars = 0;
+    while (n_bars < expression.len && expression.data[n_bars] == '|')
+        n_bars++;
+    return n_bars == expression.len && n_bars % 2 == 0;
 }
 
 rmq_status rmq_dev_tag_filter_init(rmq_dev_tag_filter *filter, rmq_slice expression)
@@ -44,24 +26,15 @@ rmq_status rmq_dev_tag_filter_init(rmq_dev_tag_filter *filter, rmq_slice express
     size_t most = 1;
     for (size_t i = 0; i + 1 < expression.len; i++)
         most += expression.data[i] == '|' && expression.data[i + 1] == '|';
-    if (most > RMQ_DEV_MAX_TAGS)
+    if (most > RMQ_DEV_MAX_TAGS || is_only_separators(expression))
         return RMQ_INVAL;
     filter->hashes = rmq_calloc(most, sizeof(int32_t));
     if (filter->hashes == NULL)
         return RMQ_NOMEM;
-    bool only_separators = true;
-    rmq_slice rest = expression;
-    while (rest.len > 0) {
-        rmq_slice part = next_part(&rest);
-        rmq_slice tag = trim(part);
-        only_separators = only_separators && part.len == 0;
-        if (tag.len > 0)
-            filter->hashes[filter->n_hashes++] = rmq_tag_hash(tag);
-    }
-    if (only_separators) {
-        rmq_dev_tag_filter_deinit(filter);
-        return RMQ_INVAL;
-    }
+    size_t position = 0;
+    rmq_slice tag;
+    while (rmq_tags_next(expression, &position, &tag))
+        filter->hashes[filter->n_hashes++] = rmq_tag_hash(tag);
     return RMQ_OK;
 }
 

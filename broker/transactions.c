@@ -12,16 +12,14 @@
  * After 15 checks it is given up. */
 #include "transactions.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "broker_state.h"
 #include "codes.h"
-#include "delays.h"
 #include "journal.h"
-#include "long_poll.h"
+#include "properties.h"
 #include "props.h"
+#include "real_place.h"
 #include "record.h"
 #include "record_view.h"
 
@@ -85,14 +83,10 @@ static rmq_status decide(rmq_devbroker *broker, int64_t offset, rmq_error *err)
 
 int32_t rmq_dev_half_checks(rmq_slice properties)
 {
-    rmq_slice text;
-    char copy[16];
-    if (!rmq_props_get(properties, CHECK_TIMES, &text) || text.len >= sizeof(copy))
+    int64_t checks = 0;
+    if (!rmq_dev_property_int(properties, CHECK_TIMES, &checks) || checks < 0)
         return 0;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    int checks = atoi(copy);
-    return checks > 0 ? checks : 0;
+    return checks < RMQ_DEV_MAX_CHECKS ? (int32_t)checks : RMQ_DEV_MAX_CHECKS;
 }
 
 /* ---- half messages ---- */
@@ -121,8 +115,7 @@ rmq_status rmq_dev_half_store(rmq_devbroker *broker, rmq_message *message, rmq_b
 {
     int32_t queue_id = message->queue_id;
     rmq_slice unique_key;
-    rmq_dev_property_append(properties, "REAL_TOPIC", message->topic);
-    rmq_dev_property_append_int(properties, "REAL_QID", queue_id);
+    rmq_dev_real_place_note(properties, message);
     if (rmq_props_get((rmq_slice){(const char *)properties->data, properties->len},
                       RMQ_PROPERTY_UNIQUE_KEY, &unique_key)) {
         char key[128];
@@ -168,63 +161,20 @@ static bool find_half(rmq_dev_request *request, rmq_message *out_half)
     return remark == NULL;
 }
 
-/* The half's properties without those that only it has. */
-static void committed_properties(rmq_slice block, rmq_buf *out)
-{
-    size_t position = 0;
-    rmq_slice name;
-    rmq_slice value;
-    while (rmq_props_next(block, &position, &name, &value)) {
-        if (rmq_slice_equals(name, "REAL_TOPIC") || rmq_slice_equals(name, "REAL_QID") ||
-            rmq_slice_equals(name, CHECK_TIMES))
-            continue;
-        rmq_buf_append_slice(out, name);
-        rmq_buf_append_u8(out, 1);
-        rmq_buf_append_slice(out, value);
-        rmq_buf_append_u8(out, 2);
-    }
-}
-
-/* The topic and queue that the half message is for; NULL if they are gone. */
-static rmq_dev_topic *real_place(rmq_devbroker *broker, const rmq_message *half,
-                                 int32_t *out_queue_id)
-{
-    rmq_slice name;
-    rmq_slice text;
-    char copy[16];
-    if (!rmq_props_get(half->properties, "REAL_TOPIC", &name) ||
-        !rmq_props_get(half->properties, "REAL_QID", &text) || text.len >= sizeof(copy))
-        return NULL;
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
-    int queue_id = atoi(copy);
-    rmq_dev_topic *topic = rmq_dev_store_topic(&broker->store, name);
-    if (topic == NULL || queue_id < 0 || queue_id >= topic->n_queues)
-        return NULL;
-    *out_queue_id = queue_id;
-    return topic;
-}
-
 static rmq_status publish(rmq_devbroker *broker, const rmq_message *half, rmq_error *err)
 {
+    static const char *const only_halves[] = {"REAL_TOPIC", "REAL_QID", CHECK_TIMES, NULL};
     rmq_message message = *half;
-    rmq_dev_topic *topic = real_place(broker, half, &message.queue_id);
+    rmq_dev_topic *topic = rmq_dev_real_place(broker, half->properties, &message.queue_id);
     if (topic == NULL)
         return rmq_error_set(err, RMQ_NOT_FOUND, "the half message's topic is gone");
     rmq_buf properties;
     rmq_buf_init(&properties, PROPERTIES_ROOM);
-    committed_properties(half->properties, &properties);
-    message.topic = rmq_slice_of(topic->name);
-    message.properties = (rmq_slice){(const char *)properties.data, properties.len};
+    rmq_dev_properties_copy(half->properties, only_halves, &properties);
     message.sys_flag |= RMQ_SYSFLAG_TRANSACTION_COMMIT;
     message.prepared_transaction_offset = half->physical_offset;
-    message.store_timestamp_ms = rmq_dev_store_time(&broker->store, rmq_dev_wall_ms());
-    rmq_status status = properties.failed == RMQ_OK
-                            ? rmq_dev_store_append(&broker->store, topic, &message, err)
-                            : rmq_error_set(err, properties.failed, "no memory for properties");
+    rmq_status status = rmq_dev_real_place_store(broker, topic, &message, &properties, err);
     rmq_buf_deinit(&properties);
-    if (status == RMQ_OK)
-        rmq_dev_holds_wake(topic, message.queue_id, message.queue_offset);
     return status;
 }
 
@@ -261,7 +211,7 @@ void rmq_dev_handle_end_transaction(rmq_dev_request *request)
 static void ask_producer(rmq_devbroker *broker, rmq_dev_session *session, const rmq_message *half)
 {
     rmq_message shown = *half;
-    rmq_dev_topic *topic = real_place(broker, half, &shown.queue_id);
+    rmq_dev_topic *topic = rmq_dev_real_place(broker, half->properties, &shown.queue_id);
     if (topic == NULL)
         return;
     shown.topic = rmq_slice_of(topic->name);
@@ -295,17 +245,8 @@ static void ask_producer(rmq_devbroker *broker, rmq_dev_session *session, const 
 static rmq_status store_again(rmq_devbroker *broker, const rmq_dev_half *undecided,
                               rmq_message *inout_half, rmq_buf *properties, rmq_error *err)
 {
-    size_t position = 0;
-    rmq_slice name;
-    rmq_slice value;
-    while (rmq_props_next(inout_half->properties, &position, &name, &value)) {
-        if (rmq_slice_equals(name, CHECK_TIMES))
-            continue;
-        rmq_buf_append_slice(properties, name);
-        rmq_buf_append_u8(properties, 1);
-        rmq_buf_append_slice(properties, value);
-        rmq_buf_append_u8(properties, 2);
-    }
+    static const char *const counted_anew[] = {CHECK_TIMES, NULL};
+    rmq_dev_properties_copy(inout_half->properties, counted_anew, properties);
     rmq_dev_property_append_int(properties, CHECK_TIMES, undecided->checks + 1);
     if (properties->failed != RMQ_OK)
         return rmq_error_set(err, properties->failed, "no memory for properties");

@@ -81,6 +81,9 @@ bool rmq_command_get_int64(const rmq_command *command, const char *key, int64_t 
 bool rmq_command_get_int32(const rmq_command *command, const char *key, int32_t *out_value);
 bool rmq_command_get_bool(const rmq_command *command, const char *key, bool *out_value);
 
+/* "JAVA", ...; "OTHER" for a number that is none. Static. */
+const char *rmq_language_name(int32_t language);
+
 bool rmq_command_is_response(const rmq_command *command);
 bool rmq_command_is_oneway(const rmq_command *command);
 

@@ -29,7 +29,7 @@ static int32_t language_number(rmq_slice name)
     return RMQ_LANGUAGE_OTHER;
 }
 
-static const char *language_name(int32_t number)
+const char *rmq_language_name(int32_t number)
 {
     return languages[number >= 0 && number < N_LANGUAGES ? number : RMQ_LANGUAGE_OTHER];
 }
@@ -212,7 +212,7 @@ rmq_status rmq_header_json_encode(const rmq_command *command, rmq_buf *out, rmq_
     PUT_LITERAL(out, ",\"flag\":");
     put_number(out, command->flag);
     PUT_LITERAL(out, ",\"language\":\"");
-    rmq_buf_append_slice(out, rmq_slice_of(language_name(command->language)));
+    rmq_buf_append_slice(out, rmq_slice_of(rmq_language_name(command->language)));
     PUT_LITERAL(out, "\",\"opaque\":");
     put_number(out, command->opaque);
     if (command->has_remark) {
