@@ -48,27 +48,38 @@ static void pause_for(rmq_pull_trouble *trouble, int64_t longest_ms)
     rmq_timer_set(&trouble->timer, rmq_pull_trouble_pause(longest_ms, trouble->random >> 33));
 }
 
-static void tell(rmq_pull_trouble *trouble, const char *text)
+static void tell(rmq_pull_trouble *trouble, rmq_log_level level, const char *text)
 {
-    bool first = trouble->text[0] == '\0';
+    bool news = trouble->text[0] == '\0' || (level == RMQ_LOG_WARN && !trouble->warned);
     if (strncmp(trouble->text, text, sizeof(trouble->text) - 1) == 0)
         return;
     snprintf(trouble->text, sizeof(trouble->text), "%s", text);
-    if (first)
-        rmq_client_log(trouble->client, RMQ_LOG_WARN, "reader", "%s: %s; retrying",
-                       trouble->queue_name, trouble->text);
+    if (news)
+        rmq_client_log(trouble->client, level, "reader", "%s: %s; retrying", trouble->queue_name,
+                       trouble->text);
+    trouble->warned = trouble->warned || level == RMQ_LOG_WARN;
     trouble->changed(trouble->ctx, trouble->text);
 }
 
-void rmq_pull_trouble_begin(rmq_pull_trouble *trouble, const char *text)
+static void begin(rmq_pull_trouble *trouble, rmq_log_level level, const char *text)
 {
-    tell(trouble, text);
+    tell(trouble, level, text);
     if (trouble->paused)
         return;
     int64_t longest = rmq_client_settings(trouble->client)->reconnect_max_ms;
     int64_t next = trouble->backoff_ms > 0 ? trouble->backoff_ms * 2 : FIRST_BACKOFF_MS;
     trouble->backoff_ms = next < longest ? next : longest;
     pause_for(trouble, trouble->backoff_ms);
+}
+
+void rmq_pull_trouble_begin(rmq_pull_trouble *trouble, const char *text)
+{
+    begin(trouble, RMQ_LOG_WARN, text);
+}
+
+void rmq_pull_trouble_link(rmq_pull_trouble *trouble, const char *text)
+{
+    begin(trouble, RMQ_LOG_INFO, text);
 }
 
 bool rmq_pull_trouble_doubt(rmq_pull_trouble *trouble, const char *text)
@@ -78,7 +89,7 @@ bool rmq_pull_trouble_doubt(rmq_pull_trouble *trouble, const char *text)
         trouble->doubt_since_ns = now_ns;
     if (now_ns - trouble->doubt_since_ns >= DOUBT_NS)
         return true;
-    tell(trouble, text);
+    tell(trouble, RMQ_LOG_WARN, text);
     if (!trouble->paused) {
         if (trouble->backoff_ms == 0)
             trouble->backoff_ms = FIRST_BACKOFF_MS;
@@ -116,6 +127,7 @@ void rmq_pull_trouble_stop(rmq_pull_trouble *trouble)
 {
     forget(trouble);
     trouble->text[0] = '\0';
+    trouble->warned = false;
 }
 
 void rmq_pull_trouble_over(rmq_pull_trouble *trouble)
@@ -124,7 +136,8 @@ void rmq_pull_trouble_over(rmq_pull_trouble *trouble)
     if (trouble->text[0] == '\0')
         return;
     trouble->text[0] = '\0';
-    rmq_client_log(trouble->client, RMQ_LOG_WARN, "reader", "%s: reading again",
-                   trouble->queue_name);
+    rmq_client_log(trouble->client, trouble->warned ? RMQ_LOG_WARN : RMQ_LOG_INFO, "reader",
+                   "%s: reading again", trouble->queue_name);
+    trouble->warned = false;
     trouble->changed(trouble->ctx, "");
 }

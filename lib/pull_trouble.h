@@ -17,6 +17,7 @@ typedef struct rmq_pull_trouble {
     int64_t idle_ms;        /* last pause because answers came too soon */
     int64_t doubt_since_ns; /* 0: no doubt */
     uint64_t random;
+    bool warned;
     char text[256];
 } rmq_pull_trouble;
 
@@ -28,6 +29,9 @@ void rmq_pull_trouble_deinit(rmq_pull_trouble *trouble);
 int64_t rmq_pull_trouble_pause(int64_t longest_ms, uint64_t random);
 /* A try failed: pauses (longer each time), unless a pause lasts already. */
 void rmq_pull_trouble_begin(rmq_pull_trouble *trouble, const char *text);
+/* As begin, after a link was lost or could not be made: that is logged once for all of its queues,
+ * so that this queue is no warning of its own. */
+void rmq_pull_trouble_link(rmq_pull_trouble *trouble, const char *text);
 /* As begin, for something that should not be, but may be over soon. True once it has lasted too
  * long: then nothing is done, and it is to be believed. */
 RMQ_MUST_CHECK bool rmq_pull_trouble_doubt(rmq_pull_trouble *trouble, const char *text);

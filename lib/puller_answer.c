@@ -197,9 +197,11 @@ static void call_failed(rmq_puller *puller, const rmq_call_outcome *outcome)
         rmq_pull_route_doubt(puller->route);
         rmq_pull_route_ask(puller->route);
     }
-    rmq_pull_trouble_begin(&puller->trouble, outcome->err != NULL
-                                                 ? outcome->err->text
-                                                 : rmq_status_name(outcome->status));
+    const char *why = outcome->err != NULL ? outcome->err->text : rmq_status_name(outcome->status);
+    if (outcome->status == RMQ_IO || outcome->status == RMQ_CLOSED)
+        rmq_pull_trouble_link(&puller->trouble, why);
+    else
+        rmq_pull_trouble_begin(&puller->trouble, why);
 }
 
 void rmq_puller_pull_done(void *ctx, const rmq_call_outcome *outcome)
