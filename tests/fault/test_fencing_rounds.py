@@ -38,6 +38,7 @@ class Relay:
         self.options, self.fenced = options, "--unsafe" not in options
         self.chance = random.Random("%s %s" % (SEED, name))
         self.endings = collections.Counter()
+        self.seen = 0
         self.process = self.start()
 
     def start(self, *more):
@@ -46,6 +47,19 @@ class Relay:
         process.log = log
         return process
 
+    def epoch(self):
+        """Of the newest process that has the checkpoint."""
+        try:
+            return max((int(name) for name in os.listdir(os.path.join(self.job.checkpoint, "epoch"))), default=0)
+        except FileNotFoundError:
+            return 0
+
+    def wait_epoch(self, beyond):
+        deadline = time.monotonic() + 60
+        while self.epoch() <= beyond:
+            check(time.monotonic() < deadline, "no process has taken the checkpoint: " + self.said(self.process))
+            time.sleep(0.002)
+
     def said(self, process):
         process.log.seek(0)
         return process.log.read().decode().strip()
@@ -53,6 +67,8 @@ class Relay:
     def round(self):
         """One take-over. The old process is stopped while it has work, and goes on while the new one has."""
         old = self.process
+        self.wait_epoch(self.seen)  # who is stopped before it has its epoch would be the newer one
+        self.seen = self.epoch()
         self.orders.send(self.chance.randrange(20, 60))
         time.sleep(self.chance.random() * 0.12)
         old.send_signal(signal.SIGSTOP)
@@ -104,6 +120,7 @@ def _():
                 except Failed:
                     print("# found after %d rounds" % (number + 1), flush=True)
                     return
+                relay.seen = relay.epoch()
                 relay.process = relay.start()
         check(False, "%d rounds without a lost or repeated order: this test sees nothing" % MOST_CONTROL_ROUNDS)
 
