@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#include "sized_struct.h"
+
 struct rmq_dev_fault {
     rmq_fault_rule rule;
     char *topic; /* or NULL */
@@ -60,27 +62,13 @@ static rmq_status check_rule(const rmq_fault_rule *rule, rmq_error *err)
     return RMQ_OK;
 }
 
-/* As for the configuration: a newer caller may only use what this library knows. */
-static rmq_status read_rule(const rmq_fault_rule *rule, rmq_fault_rule *out_rule, rmq_error *err)
-{
-    memset(out_rule, 0, sizeof(*out_rule));
-    if (rule->struct_size < sizeof(size_t))
-        return rmq_error_set(err, RMQ_INVAL, "fault rule: struct_size is not set");
-    const unsigned char *bytes = (const unsigned char *)rule;
-    for (size_t i = sizeof(*out_rule); i < rule->struct_size; i++) {
-        if (bytes[i] != 0)
-            return rmq_error_set(err, RMQ_INVAL, "fault rule: of a newer version");
-    }
-    memcpy(out_rule, rule,
-           rule->struct_size < sizeof(*out_rule) ? rule->struct_size : sizeof(*out_rule));
-    return check_rule(out_rule, err);
-}
-
 rmq_status rmq_dev_faults_add(rmq_dev_faults *faults, const rmq_fault_rule *rule,
                               int32_t *out_rule_id, rmq_error *err)
 {
     rmq_fault_rule known;
-    rmq_status status = read_rule(rule, &known, err);
+    rmq_status status = rmq_sized_struct_copy("fault rule", rule, &known, sizeof(known), err);
+    if (status == RMQ_OK)
+        status = check_rule(&known, err);
     if (status != RMQ_OK)
         return status;
     if (faults->n_faults >= RMQ_DEV_MAX_FAULTS)

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "sized_struct.h"
+
 #define DEFAULT_VERSION 493
 #define FIRST_V5_VERSION 413
 #define DEFAULT_MEMORY_BYTES ((size_t)1024 * 1024 * 1024)
@@ -15,25 +17,6 @@
 static const char *or_default(const char *value, const char *fallback)
 {
     return value != NULL && value[0] != '\0' ? value : fallback;
-}
-
-/* A caller built against a newer header may only use what this one knows. */
-static rmq_status read_config(const rmq_devbroker_config *config, rmq_devbroker_config *out_config,
-                              rmq_error *err)
-{
-    memset(out_config, 0, sizeof(*out_config));
-    if (config == NULL)
-        return RMQ_OK;
-    size_t known = sizeof(*out_config);
-    if (config->struct_size < sizeof(size_t))
-        return rmq_error_set(err, RMQ_INVAL, "devbroker config: struct_size is not set");
-    const unsigned char *bytes = (const unsigned char *)config;
-    for (size_t i = known; i < config->struct_size; i++) {
-        if (bytes[i] != 0)
-            return rmq_error_set(err, RMQ_INVAL, "devbroker config: of a newer version");
-    }
-    memcpy(out_config, config, config->struct_size < known ? config->struct_size : known);
-    return RMQ_OK;
 }
 
 static rmq_status check_config(const rmq_devbroker_config *config, rmq_error *err)
@@ -88,10 +71,11 @@ rmq_status rmq_dev_settings_init(rmq_dev_settings *settings, const rmq_devbroker
 {
     memset(settings, 0, sizeof(*settings));
     rmq_devbroker_config known;
-    rmq_status status = read_config(config, &known, err);
-    if (status != RMQ_OK)
-        return status;
-    status = check_config(&known, err);
+    const rmq_devbroker_config defaults = RMQ_DEVBROKER_CONFIG_INIT;
+    rmq_status status = rmq_sized_struct_copy(
+        "devbroker config", config != NULL ? config : &defaults, &known, sizeof(known), err);
+    if (status == RMQ_OK)
+        status = check_config(&known, err);
     if (status != RMQ_OK)
         return status;
     fill_numbers(settings, &known);

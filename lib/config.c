@@ -3,7 +3,7 @@
  */
 #include "config.h"
 
-#include "sized_struct.h"
+#include "../proto/sized_struct.h"
 
 #include <openssl/crypto.h>
 #include <string.h>

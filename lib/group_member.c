@@ -26,13 +26,13 @@
 
 #include "../proto/codes.h"
 #include "../proto/route.h"
+#include "../proto/sized_struct.h"
 #include "allocate.h"
 #include "client_state.h"
 #include "deadline.h"
 #include "outgoing.h"
 #include "queues.h"
 #include "route_question.h"
-#include "sized_struct.h"
 
 #define DEFAULT_REBALANCE_MS 20000
 #define SOON_MS 1000

@@ -84,10 +84,8 @@ static rmq_status ask_route_once(route_question *question, rmq_error *err)
     return status;
 }
 
-static bool may_pass(rmq_status status, const rmq_error *err, bool patient)
+bool rmq_lookup_may_pass(rmq_status status, const rmq_error *err)
 {
-    if (status == RMQ_NOT_FOUND)
-        return patient;
     if (status == RMQ_BROKER)
         return err->retriable;
     /* PROTO: a broken frame ends the link, and with it every call that shares it, guilty or not. */
@@ -111,8 +109,10 @@ rmq_status rmq_lookup_route(rmq_client *client, const rmq_lookup *lookup, rmq_ro
     do {
         status = ask_route_once(&question, &error);
         question.max_age_ms = 0;
-    } while (status != RMQ_OK && may_pass(status, &error, lookup->patient) &&
-             pause_before_retry(client, lookup->deadline_ns, &pause_ms, &status, &error));
+    } while (
+        status != RMQ_OK &&
+        (rmq_lookup_may_pass(status, &error) || (status == RMQ_NOT_FOUND && lookup->patient)) &&
+        pause_before_retry(client, lookup->deadline_ns, &pause_ms, &status, &error));
     rmq_client_leave(client);
     if (status != RMQ_OK && err != NULL)
         *err = error;
@@ -179,7 +179,7 @@ rmq_status rmq_lookup_ask(rmq_client *client, const rmq_queue *queue, rmq_comman
     do {
         status = ask_once(client, queue, &lookup, request, out_answer, &error);
         lookup.max_age_ms = 0;
-    } while (status != RMQ_OK && may_pass(status, &error, false) &&
+    } while (status != RMQ_OK && rmq_lookup_may_pass(status, &error) &&
              pause_before_retry(client, deadline_ns, &pause_ms, &status, &error));
     rmq_client_leave(client);
     if (status != RMQ_OK && err != NULL)

@@ -32,6 +32,9 @@ RMQ_MUST_CHECK rmq_status rmq_lookup_master(rmq_client *client, const rmq_queue 
                                             char out_address[RMQ_ADDRESS_MAX_BYTES],
                                             rmq_error *err);
 
+/* Whether the same question may have another answer later: the link broke, was not made, or said
+ * nothing in time; a broker is busy. */
+bool rmq_lookup_may_pass(rmq_status status, const rmq_error *err);
 /* now + the request timeout, by rmq_clock_monotonic_ns. */
 int64_t rmq_lookup_deadline(rmq_client *client);
 int64_t rmq_lookup_left_ms(int64_t deadline_ns);

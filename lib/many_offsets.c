@@ -61,9 +61,9 @@ static rmq_status find_masters(ask_round *round)
 /* A broker that is not in a fresh route is away: whoever plans a batch must not wait for it. */
 static bool may_pass(const ask_round *round, const rmq_many_item *item)
 {
-    return item->status == RMQ_IO || item->status == RMQ_CLOSED ||
-           (item->status == RMQ_NOT_FOUND && round->max_age_ms == ROUTE_MAX_AGE_MS) ||
-           (item->status == RMQ_BROKER && item->error.retriable);
+    if (item->status == RMQ_NOT_FOUND)
+        return round->max_age_ms == ROUTE_MAX_AGE_MS;
+    return rmq_lookup_may_pass(item->status, &item->error);
 }
 
 static void take_answers(ask_round *round, int64_t *out_offsets)

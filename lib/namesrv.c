@@ -23,12 +23,6 @@ static rmq_status ask_once(rmq_client *client, const char *address, rmq_command 
     return status;
 }
 
-static bool may_pass(rmq_status status, const rmq_error *err)
-{
-    return status == RMQ_IO || status == RMQ_CLOSED || status == RMQ_TIMEOUT ||
-           (status == RMQ_BROKER && err->retriable);
-}
-
 /* False: no time left, or cancelled (then *status and *err say so). */
 static bool pause_for_retry(rmq_client *client, int64_t deadline_ns, rmq_status *status,
                             rmq_error *err)
@@ -52,7 +46,7 @@ rmq_status rmq_ask_address(rmq_client *client, const char *address, rmq_command 
     do {
         status =
             ask_once(client, address, request, rmq_lookup_left_ms(deadline_ns), out_answer, &error);
-    } while (status != RMQ_OK && may_pass(status, &error) &&
+    } while (status != RMQ_OK && rmq_lookup_may_pass(status, &error) &&
              pause_for_retry(client, deadline_ns, &status, &error));
     rmq_client_leave(client);
     if (status != RMQ_OK && err != NULL)
@@ -85,7 +79,7 @@ rmq_status rmq_ask_namesrv(rmq_client *client, rmq_command *request, int64_t dea
     rmq_client_enter(client);
     do {
         status = ask_round(client, request, deadline_ns, out_answer, &error);
-    } while (status != RMQ_OK && may_pass(status, &error) &&
+    } while (status != RMQ_OK && rmq_lookup_may_pass(status, &error) &&
              pause_for_retry(client, deadline_ns, &status, &error));
     rmq_client_leave(client);
     if (status != RMQ_OK && err != NULL)

@@ -16,7 +16,7 @@
 
 #include "../proto/props.h"
 #include "../proto/record.h"
-#include "sized_struct.h"
+#include "../proto/sized_struct.h"
 
 #define TOPIC_MAX_BYTES 127
 #define LONG_TOPIC_MAX_BYTES 255

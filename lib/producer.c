@@ -17,10 +17,10 @@
 #include <unistd.h>
 
 #include "../proto/props.h"
+#include "../proto/sized_struct.h"
 #include "deadline.h"
 #include "future.h"
 #include "producer_state.h"
-#include "sized_struct.h"
 
 #define DEFAULT_GROUP "MILLRACE_PRODUCER"
 #define DEFAULT_SEND_TIMEOUT_MS 3000

@@ -23,11 +23,11 @@
 
 #include <rmq/consumer.h>
 
+#include "../proto/sized_struct.h"
 #include "call.h"
 #include "deadline.h"
 #include "puller.h"
 #include "read_batch.h"
-#include "sized_struct.h"
 
 #define DEFAULT_GROUP "MILLRACE_READER"
 #define DEFAULT_MAX_MESSAGES 1024

@@ -5,33 +5,17 @@
 #include <rmq/admin.h>
 
 #include "../proto/codes.h"
+#include "../proto/sized_struct.h"
 #include "client_state.h"
 #include "lookup.h"
 #include "namesrv.h"
-#include "sized_struct.h"
+#include "outgoing.h"
 
 #include <string.h>
 
-#define TOPIC_MAX_BYTES 127
 #define DEFAULT_QUEUES 4
 #define MAX_QUEUES 65535
 #define VISIBLE_PAUSE_MS 20
-
-static rmq_status check_topic(const char *topic, rmq_error *err)
-{
-    if (topic == NULL || topic[0] == '\0')
-        return rmq_error_set(err, RMQ_INVAL, "no topic is named");
-    size_t len = strlen(topic);
-    if (len > TOPIC_MAX_BYTES)
-        return rmq_error_set(err, RMQ_INVAL, "topic name of %zu bytes, at most %d", len,
-                             TOPIC_MAX_BYTES);
-    size_t legal = strspn(topic, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                 "_%|-");
-    if (legal != len)
-        return rmq_error_set(err, RMQ_INVAL, "topic \"%s\": byte %zu is none of A-Za-z0-9_%%|-",
-                             topic, legal);
-    return RMQ_OK;
-}
 
 static rmq_status take_config(const rmq_topic_config *given, rmq_topic_config *out_config,
                               rmq_error *err)
@@ -39,7 +23,7 @@ static rmq_status take_config(const rmq_topic_config *given, rmq_topic_config *o
     rmq_status status =
         rmq_sized_struct_copy("topic config", given, out_config, sizeof(*out_config), err);
     if (status == RMQ_OK)
-        status = check_topic(out_config->topic, err);
+        status = rmq_topic_check(out_config->topic, err);
     if (status != RMQ_OK)
         return status;
     if (out_config->read_queues == 0)
@@ -272,7 +256,7 @@ static rmq_status delete_everywhere(rmq_client *client, const char *topic, rmq_e
 
 rmq_status rmq_topic_delete(rmq_client *client, const char *topic, rmq_error *err)
 {
-    rmq_status status = check_topic(topic, err);
+    rmq_status status = rmq_topic_check(topic, err);
     if (status != RMQ_OK)
         return status;
     rmq_client_enter(client);
