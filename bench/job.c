@@ -18,12 +18,13 @@ static void print_result(const orders *all)
     getrusage(RUSAGE_SELF, &usage);
     int64_t n_orders = all->n_batches * all->batch_orders;
     printf("{\"orders\": %" PRId64 ", \"batches\": %" PRId64 ", \"seconds\": %.6f, "
-           "\"cpuSeconds\": %.6f, \"planMs\": %" PRId64 ", \"readMs\": %" PRId64
-           ", \"writeMs\": %" PRId64 ", \"commitMs\": %" PRId64 ", \"maxRssKiB\": %ld, "
+           "\"cpuSeconds\": %.6f, \"driverCpuSeconds\": %.6f, \"planMs\": %" PRId64
+           ", \"readMs\": %" PRId64 ", \"writeMs\": %" PRId64 ", \"commitMs\": %" PRId64
+           ", \"maxRssKiB\": %ld, "
            "\"bodyBytes\": %zu}\n",
            n_orders, all->n_batches, all->ended - all->began, all->cpu_ended - all->cpu_began,
-           all->plan_ms, all->read_ms, all->write_ms, all->commit_ms, usage.ru_maxrss,
-           (size_t)all->n_orders * all->body_bytes);
+           all->driver_cpu, all->plan_ms, all->read_ms, all->write_ms, all->commit_ms,
+           usage.ru_maxrss, (size_t)all->n_orders * all->body_bytes);
 }
 
 int main(int argc, char **argv)

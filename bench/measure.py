@@ -18,7 +18,7 @@ PROGRAMS = os.path.join(ROOT, "build-release", "bench")
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = float(os.environ.get("BENCH_SECONDS", "5"))
 # These are added up over repeated runs; anything else is the last run's.
-SUMS = ("orders", "messages", "rows", "batches", "seconds", "cpuSeconds", "syncs", "syncSeconds", "planMs", "readMs",
+SUMS = ("orders", "messages", "rows", "batches", "seconds", "cpuSeconds", "driverCpuSeconds", "syncs", "syncSeconds", "planMs", "readMs",
         "writeMs", "commitMs", "bytes")
 
 

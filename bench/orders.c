@@ -285,6 +285,9 @@ static void note_progress(const mill_progress *progress, void *ctx)
     all->commit_ms += progress->commit_ms;
     all->ended = now_seconds();
     all->cpu_ended = cpu_seconds();
+    struct timespec cpu;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu);
+    all->driver_cpu = (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9;
 }
 
 rmq_status orders_job(orders *all, mill_context *context, const char *checkpoint, const char *db,

@@ -27,6 +27,7 @@ typedef struct orders {
     int64_t n_batches;
     double began, ended;         /* when the first batch was planned, when the last was done */
     double cpu_began, cpu_ended; /* of the whole process */
+    double driver_cpu;           /* of the driver's thread */
     int64_t plan_ms, read_ms, write_ms, commit_ms;
 } orders;
 
