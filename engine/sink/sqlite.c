@@ -2,7 +2,8 @@
  * transaction.
  *
  *      begin     nothing yet; what an unfinished run left is rolled back
- *      write     BEGIN IMMEDIATE before the first row, then the target's statement for each row
+ *      write     BEGIN IMMEDIATE before the first row, then the target's statement for each row, or
+ *                one that does the same for many (sqlite_values.c)
  *      commit    offsets, then the row of millrace_commits checked and advanced, then COMMIT
  *      abort     ROLLBACK
  *
@@ -26,6 +27,7 @@
 #include "../core/versioned.h"
 #include "sqlite_commits.h"
 #include "sqlite_db.h"
+#include "sqlite_values.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,10 +35,15 @@
 #define DEFAULT_BUSY_TIMEOUT_MS 5000
 #define MAX_TARGETS 1024
 #define DOING_BYTES 48
+/* Rows that one statement writes, where it can; more gain little. */
+#define ROWS_AT_ONCE 32
+#define MOST_PARAMETERS_AT_ONCE 16
 
 struct mill_sql_binder {
     sqlite3_stmt *statement;
-    mill_arena *texts; /* what the parameters of this row point to */
+    int first;         /* parameters of the statement before those of this row */
+    int n_parameters;  /* of a row */
+    mill_arena *texts; /* what the parameters of the rows point to */
     uint64_t bound;    /* bit i: parameter i + 1 was bound; of the first 64 */
     int result;        /* the first that was not SQLITE_OK */
     int index;         /* and its parameter */
@@ -46,6 +53,7 @@ typedef struct sql_target {
     char *create_sql;
     char *statement_sql;
     sqlite3_stmt *statement;
+    sqlite3_stmt *many; /* the same for ROWS_AT_ONCE rows; NULL if there is no such thing */
     int n_parameters;
     char doing[DOING_BYTES]; /* what is being done to it, for errors */
     const mill_type *type;
@@ -78,14 +86,23 @@ static void note_bind(mill_sql_binder *binder, int index, int result)
     binder->index = index;
 }
 
+/* Where parameter `index` of the row is in the statement; 0, which SQLite refuses, if the row has
+ * no such parameter: with many rows it would be another row's. */
+static int place_of(const mill_sql_binder *binder, int index)
+{
+    return index >= 1 && index <= binder->n_parameters ? binder->first + index : 0;
+}
+
 void mill_bind_int64(mill_sql_binder *binder, int index, int64_t value)
 {
-    note_bind(binder, index, sqlite3_bind_int64(binder->statement, index, value));
+    int place = place_of(binder, index);
+    note_bind(binder, index, sqlite3_bind_int64(binder->statement, place, value));
 }
 
 void mill_bind_double(mill_sql_binder *binder, int index, double value)
 {
-    note_bind(binder, index, sqlite3_bind_double(binder->statement, index, value));
+    int place = place_of(binder, index);
+    note_bind(binder, index, sqlite3_bind_double(binder->statement, place, value));
 }
 
 /* A copy that lives until the row is written: the bind function may have made the text on its
@@ -104,21 +121,22 @@ void mill_bind_text(mill_sql_binder *binder, int index, rmq_slice value)
     const char *text = value.len != 0 ? copy_of(binder, value) : "";
     note_bind(binder, index,
               text == NULL ? SQLITE_NOMEM
-                           : sqlite3_bind_text64(binder->statement, index, text, value.len,
-                                                 SQLITE_STATIC, SQLITE_UTF8));
+                           : sqlite3_bind_text64(binder->statement, place_of(binder, index), text,
+                                                 value.len, SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void mill_bind_bytes(mill_sql_binder *binder, int index, rmq_slice value)
 {
     if (value.len == 0) {
-        note_bind(binder, index, sqlite3_bind_zeroblob(binder->statement, index, 0));
+        note_bind(binder, index,
+                  sqlite3_bind_zeroblob(binder->statement, place_of(binder, index), 0));
         return;
     }
     const char *bytes = copy_of(binder, value);
     note_bind(binder, index,
-              bytes == NULL
-                  ? SQLITE_NOMEM
-                  : sqlite3_bind_blob64(binder->statement, index, bytes, value.len, SQLITE_STATIC));
+              bytes == NULL ? SQLITE_NOMEM
+                            : sqlite3_bind_blob64(binder->statement, place_of(binder, index), bytes,
+                                                  value.len, SQLITE_STATIC));
 }
 
 void mill_bind_null(mill_sql_binder *binder, int index)
@@ -132,7 +150,9 @@ static void close_database(sqlite_sink *sink)
 {
     for (uint32_t i = 0; i < sink->n_targets; i++) {
         sqlite3_finalize(sink->targets[i].statement);
+        sqlite3_finalize(sink->targets[i].many);
         sink->targets[i].statement = NULL;
+        sink->targets[i].many = NULL;
     }
     mill_sqlite_commits_close(&sink->commits);
     mill_sqlite_db_close(&sink->db);
@@ -157,6 +177,21 @@ static rmq_status create_tables(sqlite_sink *sink, rmq_error *err)
     return RMQ_OK;
 }
 
+/* Where SQLite doesn't take it (a limit), rows are written one by one. */
+static rmq_status prepare_many(const sqlite_sink *sink, sql_target *target, rmq_error *err)
+{
+    if (target->n_parameters > MOST_PARAMETERS_AT_ONCE)
+        return RMQ_OK;
+    char *sql = NULL;
+    rmq_status status = mill_sqlite_repeat_values(target->statement_sql, target->n_parameters,
+                                                  ROWS_AT_ONCE, &sql, err);
+    if (status != RMQ_OK || sql == NULL)
+        return status;
+    status = mill_sqlite_prepare(&sink->db, sql, &target->many, err);
+    rmq_free(sql);
+    return status == RMQ_NOMEM ? status : RMQ_OK;
+}
+
 static rmq_status prepare_targets(sqlite_sink *sink, rmq_error *err)
 {
     for (uint32_t i = 0; i < sink->n_targets; i++) {
@@ -171,6 +206,9 @@ static rmq_status prepare_targets(sqlite_sink *sink, rmq_error *err)
                                  sink->db.path, i, target->statement_sql);
         target->n_parameters = sqlite3_bind_parameter_count(target->statement);
         snprintf(target->doing, sizeof(target->doing), "write a row of target %u", i);
+        status = prepare_many(sink, target, err);
+        if (status != RMQ_OK)
+            return status;
     }
     return RMQ_OK;
 }
@@ -264,22 +302,27 @@ static rmq_status leave_run(sqlite_sink *sink, rmq_status status)
 }
 
 /* What the bind function left out is NULL, not what the row before had there. */
-static void bind_rest(const sql_target *target, const mill_sql_binder *binder)
+static void bind_rest(const mill_sql_binder *binder)
 {
-    if (target->n_parameters >= 64 || binder->bound == (UINT64_C(1) << target->n_parameters) - 1)
+    if (binder->n_parameters >= 64 || binder->bound == (UINT64_C(1) << binder->n_parameters) - 1)
         return;
-    for (int i = 0; i < target->n_parameters; i++)
+    for (int i = 0; i < binder->n_parameters; i++)
         if ((binder->bound >> i & 1) == 0)
-            sqlite3_bind_null(target->statement, i + 1);
+            sqlite3_bind_null(binder->statement, binder->first + i + 1);
 }
 
-static rmq_status bind_row(sqlite_sink *sink, uint32_t number, const void *row, rmq_error *err)
+/* Binds a row to the statement as its `nth` (from 0). */
+static rmq_status bind_row(sqlite_sink *sink, uint32_t number, sqlite3_stmt *statement, int nth,
+                           const void *row, rmq_error *err)
 {
-    sql_target *target = &sink->targets[number];
-    mill_sql_binder binder = {
-        .statement = target->statement, .texts = &sink->texts, .result = SQLITE_OK};
+    const sql_target *target = &sink->targets[number];
+    mill_sql_binder binder = {.statement = statement,
+                              .first = nth * target->n_parameters,
+                              .n_parameters = target->n_parameters,
+                              .texts = &sink->texts,
+                              .result = SQLITE_OK};
     if (target->n_parameters >= 64)
-        sqlite3_clear_bindings(target->statement);
+        sqlite3_clear_bindings(statement);
     rmq_status status = target->bind(row, &binder, target->ctx);
     if (status != RMQ_OK)
         return rmq_error_set(err, status, "database %s: the bind function of target %u gave %s",
@@ -289,32 +332,45 @@ static rmq_status bind_row(sqlite_sink *sink, uint32_t number, const void *row, 
         snprintf(doing, sizeof(doing), "bind parameter %d of target %u", binder.index, number);
         return mill_sqlite_error(&sink->db, binder.result, doing, err);
     }
-    bind_rest(target, &binder);
+    bind_rest(&binder);
     return RMQ_OK;
 }
 
-static rmq_status write_row(sqlite_sink *sink, uint32_t number, const void *row, rmq_error *err)
+/* Writes the next `n_rows` rows with a statement for so many; `*at_end` if there are none. */
+static rmq_status write_some(sqlite_sink *sink, uint32_t number, mill_rows *rows,
+                             sqlite3_stmt *statement, int n_rows, bool *at_end, rmq_error *err)
 {
-    const sql_target *target = &sink->targets[number];
-    rmq_status status = bind_row(sink, number, row, err);
+    rmq_status status = RMQ_OK;
+    for (int i = 0; status == RMQ_OK && i < n_rows; i++) {
+        const void *row = NULL;
+        status = mill_rows_next(rows, &row, err);
+        if (status == RMQ_NOT_FOUND && i == 0) {
+            *at_end = true;
+            return RMQ_OK;
+        }
+        if (status == RMQ_NOT_FOUND)
+            status = rmq_error_set(err, RMQ_CORRUPT, "database %s: rows of target %u are missing",
+                                   sink->db.path, number);
+        if (status == RMQ_OK)
+            status = bind_row(sink, number, statement, i, row, err);
+    }
     if (status == RMQ_OK)
-        status = mill_sqlite_run(&sink->db, target->statement, target->doing, err);
+        status = mill_sqlite_run(&sink->db, statement, sink->targets[number].doing, err);
     mill_arena_reset(&sink->texts);
     return status;
 }
 
 static rmq_status write_rows(sqlite_sink *sink, uint32_t number, mill_rows *rows, rmq_error *err)
 {
-    for (;;) {
-        const void *row = NULL;
-        rmq_status status = mill_rows_next(rows, &row, err);
-        if (status == RMQ_NOT_FOUND)
-            return RMQ_OK;
-        if (status == RMQ_OK)
-            status = write_row(sink, number, row, err);
-        if (status != RMQ_OK)
-            return status;
-    }
+    const sql_target *target = &sink->targets[number];
+    rmq_status status = RMQ_OK;
+    bool at_end = false;
+    uint64_t left = target->many != NULL ? mill_rows_count(rows) : 0;
+    for (; status == RMQ_OK && left >= ROWS_AT_ONCE && !at_end; left -= ROWS_AT_ONCE)
+        status = write_some(sink, number, rows, target->many, ROWS_AT_ONCE, &at_end, err);
+    while (status == RMQ_OK && !at_end)
+        status = write_some(sink, number, rows, target->statement, 1, &at_end, err);
+    return status;
 }
 
 static rmq_status sqlite_write(void *self, uint32_t number, uint32_t partition, mill_rows *rows,

@@ -263,6 +263,123 @@ START_TEST(what_a_row_does_not_bind_is_null)
 }
 END_TEST
 
+/* Row i of `count` has key "k" + i % n_keys and value i. */
+static void write_many(mill_sink *sink, size_t count, size_t n_keys)
+{
+    test_row rows[200];
+    char keys[200][8];
+    ck_assert_uint_le(count, 200);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(keys[i], sizeof(keys[i]), "k%zu", i % n_keys);
+        rows[i] = (test_row){keys[i], (int64_t)i};
+    }
+    mill_sink_batch batch = {.batch_id = 1, .epoch = 1, .run = "r"};
+    ck_ok(sink->vtable.begin(sink->self, &batch, &err), &err);
+    mill_rows *made = test_rows_make(rows, count);
+    ck_ok(sink->vtable.write(sink->self, 0, 0, made, &err), &err);
+    mill_rows_free(made);
+    ck_ok(sink->vtable.commit(sink->self, NULL, 0, &err), &err);
+}
+
+/* As many as one statement takes, and one more or less; keys that come again in the same one. */
+START_TEST(many_rows_are_written_as_one_by_one)
+{
+    static const size_t counts[] = {0, 1, 31, 32, 33, 64, 65, 130};
+    size_t count = counts[_i];
+    mill_sql_target target = total_target();
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    write_many(sink, count, 20);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals"), (int64_t)(count < 20 ? count : 20));
+    ck_assert_int_eq(look("SELECT ifnull(sum(total), 0) FROM totals"),
+                     (int64_t)count * ((int64_t)count - 1) / 2);
+    mill_sink_free(sink);
+}
+END_TEST
+
+START_TEST(the_last_of_many_rows_wins)
+{
+    mill_sql_target target = total_target();
+    target.statement = "REPLACE INTO totals VALUES (?1, ?2)";
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    write_many(sink, 100, 10);
+    ck_assert_int_eq(look("SELECT count(*) FROM totals WHERE total = 90 + substr(k, 2)"), 10);
+    mill_sink_free(sink);
+}
+END_TEST
+
+static rmq_status bind_rarely(const void *row, mill_sql_binder *binder, void *ctx)
+{
+    int64_t value = *(const int64_t *)mill_pair_value(test_pair, row);
+    int bad_index = *(const int *)ctx;
+    mill_bind_int64(binder, value == 17 && bad_index != 0 ? bad_index : 2, value);
+    if (value % 3 == 0)
+        mill_bind_text(binder, 1, *(const rmq_slice *)mill_pair_key(row));
+    return RMQ_OK;
+}
+
+START_TEST(what_one_of_many_rows_does_not_bind_is_null)
+{
+    int bad_index = 0;
+    mill_sql_target target = {.create_sql = "CREATE TABLE IF NOT EXISTS t (a, b)",
+                              .statement = "INSERT INTO t VALUES (?1, ?2)",
+                              .type = test_pair,
+                              .bind = bind_rarely,
+                              .ctx = &bad_index};
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    write_many(sink, 96, 200);
+    ck_assert_int_eq(look("SELECT count(*) FROM t WHERE b % 3 = 0 AND a = 'k' || b"), 32);
+    ck_assert_int_eq(look("SELECT count(*) FROM t WHERE b % 3 <> 0 AND a IS NULL"), 64);
+    mill_sink_free(sink);
+}
+END_TEST
+
+/* Parameter 3 of a row of two would be the next row's first. */
+START_TEST(no_row_binds_a_parameter_of_another)
+{
+    int bad_index = _i == 0 ? 3 : -1;
+    mill_sql_target target = {.create_sql = "CREATE TABLE IF NOT EXISTS t (a, b)",
+                              .statement = "INSERT INTO t VALUES (?1, ?2)",
+                              .type = test_pair,
+                              .bind = bind_rarely,
+                              .ctx = &bad_index};
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    test_row rows[40];
+    for (size_t i = 0; i < 40; i++)
+        rows[i] = (test_row){"a", (int64_t)i};
+    mill_sink_batch batch = {.batch_id = 1, .epoch = 1, .run = "r"};
+    ck_ok(sink->vtable.begin(sink->self, &batch, &err), &err);
+    mill_rows *made = test_rows_make(rows, 40);
+    ck_status(sink->vtable.write(sink->self, 0, 0, made, &err), RMQ_SINK);
+    mill_rows_free(made);
+    ck_assert_msg(strstr(err.text, "bind parameter") != NULL && strstr(err.text, "range") != NULL,
+                  "%s", err.text);
+    mill_sink_free(sink);
+}
+END_TEST
+
+static rmq_status bind_not_found(const void *row, mill_sql_binder *binder, void *ctx)
+{
+    (void)row;
+    (void)binder;
+    (void)ctx;
+    return RMQ_NOT_FOUND;
+}
+
+START_TEST(not_found_from_a_bind_function_is_no_end_of_rows)
+{
+    mill_sql_target target = total_target();
+    target.bind = bind_not_found;
+    mill_sink *sink = sink_with(&target, 1, false);
+    open_at(sink, 1);
+    ck_status(test_batch(sink, 1, 1, "r", &(test_row){"a", 1}, &err), RMQ_NOT_FOUND);
+    mill_sink_free(sink);
+}
+END_TEST
+
 START_TEST(a_new_file_is_private_and_in_wal_mode)
 {
     umask(0);
@@ -689,6 +806,11 @@ Suite *test_suite(void)
     tcase_add_test(cases, values_come_as_they_are);
     tcase_add_test(cases, every_kind_is_bound);
     tcase_add_loop_test(cases, what_a_row_does_not_bind_is_null, 0, 2);
+    tcase_add_loop_test(cases, many_rows_are_written_as_one_by_one, 0, 8);
+    tcase_add_test(cases, the_last_of_many_rows_wins);
+    tcase_add_test(cases, what_one_of_many_rows_does_not_bind_is_null);
+    tcase_add_loop_test(cases, no_row_binds_a_parameter_of_another, 0, 2);
+    tcase_add_test(cases, not_found_from_a_bind_function_is_no_end_of_rows);
     tcase_add_test(cases, a_new_file_is_private_and_in_wal_mode);
     tcase_add_test(cases, the_journal_mode_of_a_file_is_kept);
     tcase_add_test(cases, an_older_epoch_is_refused);

@@ -105,7 +105,8 @@ MILL_API void mill_bind_text(mill_sql_binder *binder, int index, rmq_slice value
 MILL_API void mill_bind_bytes(mill_sql_binder *binder, int index, rmq_slice value);
 MILL_API void mill_bind_null(mill_sql_binder *binder, int index);
 
-/* One target: a statement that is run for every row. */
+/* One target: a statement that is run for every row (or, where it means the same, one made from it
+ * for many rows at once). */
 typedef struct mill_sql_target {
     const char *create_sql; /* run at open, "CREATE TABLE IF NOT EXISTS ..."; may be NULL */
     const char *statement;  /* "INSERT INTO totals VALUES (?1, ?2) ON CONFLICT ..." */
