@@ -303,6 +303,19 @@ static void fill_queue(void)
     free(large);
 }
 
+/* The other end of its connection disappears from the broker's list; the test is over. */
+static void expect_gone(raw_client *lazy)
+{
+    size_t count = 0;
+    do {
+        rmq_error err;
+        ck_ok(rmq_dev_call_sync(broker, count_sessions, &count, &err), &err);
+    } while (count > 1);
+    expect_alive();
+    raw_close(lazy);
+    stop();
+}
+
 /* Pulls without reading: the broker must neither grow nor wait for ever. */
 START_TEST(a_client_that_does_not_read_is_closed)
 {
@@ -312,15 +325,7 @@ START_TEST(a_client_that_does_not_read_is_closed)
     raw_client lazy = raw_connect(rmq_devbroker_address(broker));
     for (int i = 0; i < 200; i++)
         broker_pull_send(&lazy, &(broker_pull){0});
-    /* The other end of the connection disappears from the broker's list. */
-    size_t count = 0;
-    do {
-        rmq_error err;
-        ck_ok(rmq_dev_call_sync(broker, count_sessions, &count, &err), &err);
-    } while (count > 1);
-    expect_alive();
-    raw_close(&lazy);
-    stop();
+    expect_gone(&lazy);
 }
 END_TEST
 
@@ -352,14 +357,7 @@ START_TEST(beyond_the_cap_it_is_closed_at_once)
         if (n < 0)
             break; /* it was closed already */
     }
-    size_t count = 0;
-    do {
-        rmq_error err;
-        ck_ok(rmq_dev_call_sync(broker, count_sessions, &count, &err), &err);
-    } while (count > 1);
-    expect_alive();
-    raw_close(&lazy);
-    stop();
+    expect_gone(&lazy);
 }
 END_TEST
 

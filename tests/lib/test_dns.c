@@ -146,16 +146,38 @@ static char *make_mute_server(const char *dir, int *out_fd)
     return write_file(dir, "resolv.conf", text);
 }
 
+/* A hosts file, and a name server that says nothing. */
+typedef struct mute_network {
+    char *dir;
+    char *resolv_conf;
+    char *hosts;
+    int fd;
+} mute_network;
+
+static void mute_network_open(mute_network *net, question *own, const char *hosts)
+{
+    net->dir = temp_dir_make();
+    net->resolv_conf = make_mute_server(net->dir, &net->fd);
+    net->hosts = write_file(net->dir, "hosts", hosts);
+    question_init(own);
+    own->resolv_conf = net->resolv_conf;
+    own->hosts = net->hosts;
+}
+
+static void mute_network_close(mute_network *net, question *own)
+{
+    question_deinit(own);
+    close(net->fd);
+    free(net->hosts);
+    free(net->resolv_conf);
+    temp_dir_remove(net->dir);
+}
+
 START_TEST(the_hosts_file_is_honoured_with_all_its_addresses)
 {
     question own;
-    char *dir = temp_dir_make();
-    int fd;
-    char *resolv_conf = make_mute_server(dir, &fd);
-    char *hosts = write_file(dir, "hosts", "10.1.2.3 one two\n10.1.2.4 two\n::1 two\n");
-    question_init(&own);
-    own.resolv_conf = resolv_conf;
-    own.hosts = hosts;
+    mute_network net;
+    mute_network_open(&net, &own, "10.1.2.3 one two\n10.1.2.4 two\n::1 two\n");
     ask(&own, "one");
     await(&own);
     ck_assert_int_eq(own.status, RMQ_OK);
@@ -164,11 +186,7 @@ START_TEST(the_hosts_file_is_honoured_with_all_its_addresses)
     ask(&own, "two");
     await(&own);
     ck_assert_uint_eq(own.count, 3);
-    question_deinit(&own);
-    close(fd);
-    free(hosts);
-    free(resolv_conf);
-    temp_dir_remove(dir);
+    mute_network_close(&net, &own);
 }
 END_TEST
 
@@ -181,63 +199,46 @@ static void wait_for_question(int fd)
 START_TEST(a_lookup_can_be_cancelled_and_torn_down)
 {
     question own;
-    char *dir = temp_dir_make();
-    int fd;
-    char *resolv_conf = make_mute_server(dir, &fd);
-    char *hosts = write_file(dir, "hosts", "");
-    question_init(&own);
-    own.resolv_conf = resolv_conf;
-    own.hosts = hosts;
+    mute_network net;
+    mute_network_open(&net, &own, "");
     ask(&own, "broker.invalid");
-    wait_for_question(fd);
+    wait_for_question(net.fd);
     if (_i >= 1) {
         own.task.run = run_cancel;
         rmq_loop_run_sync(own.loop, &own.task);
     }
     if (_i == 2) { /* and one more after it */
         ask(&own, "other.invalid");
-        wait_for_question(fd);
+        wait_for_question(net.fd);
     }
-    question_deinit(&own);
+    mute_network_close(&net, &own);
     ck_assert_int_eq(own.n_done, 0);
-    close(fd);
-    free(hosts);
-    free(resolv_conf);
-    temp_dir_remove(dir);
 }
 END_TEST
 
 START_TEST(a_name_that_does_not_exist_says_so)
 {
     question own;
-    char *dir = temp_dir_make();
-    int fd;
-    char *resolv_conf = make_mute_server(dir, &fd);
-    char *hosts = write_file(dir, "hosts", "");
-    question_init(&own);
-    own.resolv_conf = resolv_conf;
-    own.hosts = hosts;
+    mute_network net;
+    mute_network_open(&net, &own, "");
     ask(&own, "broker.invalid");
     for (int i = 0; i < 2; i++) { /* A and AAAA: answered with "no such name" */
         unsigned char packet[512];
         struct sockaddr_in from;
         socklen_t from_len = sizeof(from);
-        ssize_t len = recvfrom(fd, packet, sizeof(packet), 0, (struct sockaddr *)&from, &from_len);
+        ssize_t len =
+            recvfrom(net.fd, packet, sizeof(packet), 0, (struct sockaddr *)&from, &from_len);
         ck_assert_int_gt(len, 12);
         packet[2] |= 0x80;
         packet[3] = 0x83;
-        ck_assert_int_eq(sendto(fd, packet, (size_t)len, 0, (struct sockaddr *)&from, from_len),
+        ck_assert_int_eq(sendto(net.fd, packet, (size_t)len, 0, (struct sockaddr *)&from, from_len),
                          len);
     }
     await(&own);
     ck_assert_int_eq(own.status, RMQ_IO);
     ck_assert_ptr_nonnull(strstr(own.error.text, "broker.invalid"));
     ck_assert(own.error.retriable);
-    question_deinit(&own);
-    close(fd);
-    free(hosts);
-    free(resolv_conf);
-    temp_dir_remove(dir);
+    mute_network_close(&net, &own);
 }
 END_TEST
 

@@ -1,52 +1,5 @@
 /* What a reader doubts for some seconds before it believes it, on any broker. */
-#include "../support/test_broker.h"
-
-#include <stdlib.h>
-#include <string.h>
-
-static test_broker broker;
-static rmq_queue queue;
-static rmq_error err;
-
-static void set_up(void)
-{
-    memset(&err, 0, sizeof(err));
-    test_broker_start(&broker);
-    char *topic = test_broker_topic(&broker, 2);
-    queue = (rmq_queue){topic, test_broker_name(&broker, topic), 1};
-}
-
-static void tear_down(void)
-{
-    free((char *)queue.topic);
-    free((char *)queue.broker_name);
-    test_broker_stop(&broker);
-}
-
-static rmq_reader_config config_for(int64_t start, int64_t end)
-{
-    rmq_reader_config config = RMQ_READER_CONFIG_INIT;
-    config.queue = queue;
-    config.start_offset = start;
-    config.end_offset = end;
-    return config;
-}
-
-static rmq_reader *open_reader(const rmq_reader_config *config)
-{
-    rmq_reader *reader = NULL;
-    ck_ok(rmq_reader_open(broker.client, config, &reader, &err), &err);
-    return reader;
-}
-
-static rmq_status next_status(rmq_reader *reader, int64_t timeout_ms)
-{
-    rmq_batch *batch = NULL;
-    rmq_status status = rmq_reader_next(reader, timeout_ms, &batch, &err);
-    if (status == RMQ_OK)
-        rmq_batch_unref(batch);
-    return status;
-}
+#include "reader_room.h"
 
 /* All at once, since each takes its time. */
 typedef struct doubt_case {
