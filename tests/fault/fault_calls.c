@@ -46,15 +46,15 @@ fault_kind fault_call_kind(fault_call call)
 
 #define FAILS(call, reason)                                                                        \
     {                                                                                              \
-        FAULT_CALL_##call, FAULT_FAIL, reason, false, false                                        \
+        FAULT_CALL_##call, FAULT_FAIL, reason, false                                               \
     }
 #define HARMLESS(call, effect, reason)                                                             \
     {                                                                                              \
-        FAULT_CALL_##call, effect, reason, true, false                                             \
+        FAULT_CALL_##call, effect, reason, true                                                    \
     }
 #define AFTER(call, reason)                                                                        \
     {                                                                                              \
-        FAULT_CALL_##call, FAULT_FAIL_AFTER, reason, false, false                                  \
+        FAULT_CALL_##call, FAULT_FAIL_AFTER, reason, false                                         \
     }
 
 const fault_way fault_ways[] = {
@@ -83,7 +83,7 @@ const fault_way fault_ways[] = {
     HARMLESS(setsockopt, FAULT_FAIL, EINVAL),
     FAILS(recv, ECONNRESET),
     FAILS(recv, ETIMEDOUT),
-    {FAULT_CALL_recv, FAULT_END, 0, false, false},
+    {FAULT_CALL_recv, FAULT_END, 0, false},
     HARMLESS(recv, FAULT_SHORT, 0),
     HARMLESS(recv, FAULT_FAIL, EINTR),
     HARMLESS(recv, FAULT_FAIL, EAGAIN),

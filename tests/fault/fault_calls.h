@@ -152,9 +152,8 @@ typedef enum fault_effect {
 typedef struct fault_way {
     fault_call call;
     fault_effect effect;
-    int reason;     /* errno, or SQLite's code */
-    bool harmless;  /* the operation must succeed all the same */
-    bool uncertain; /* harmless or not: by where it strikes */
+    int reason;    /* errno, or SQLite's code */
+    bool harmless; /* the operation must succeed all the same */
 } fault_way;
 
 extern const fault_way fault_ways[];
@@ -174,7 +173,7 @@ int64_t fault_count(fault_call call);
 /* For the wrap_*.c: counts the call; the way in which it has to fail (errno is set), or NULL. */
 const fault_way *fault_strikes(fault_call call);
 
-/* The next fault_connect_map entries: a connect to 127.0.0.1:from goes to port `to` instead. */
+/* From now on a connect to 127.0.0.1:from goes to port `to` instead. */
 void fault_map_port(uint16_t from, uint16_t to);
 uint16_t fault_mapped_port(uint16_t from);
 

@@ -82,6 +82,7 @@ static rmq_status make_sink(const fault_job *job, int number, const mill_type *p
     config.path = path;
     config.targets = targets;
     config.n_targets = job->sums ? 2 : 1;
+    config.unsafe_offsets = job->unsafe;
     return mill_sqlite_sink_new(&config, out_sink, err);
 }
 

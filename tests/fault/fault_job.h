@@ -15,6 +15,7 @@
 typedef struct fault_job {
     const far_side *far; /* a direct stream from this broker; NULL: numbers from nowhere */
     int n_sinks;         /* 1: its commit decides; 2: output is staged, and commit/N decides */
+    bool unsafe;         /* rows are committed apart from the offsets: the books can't balance */
     bool utf16;          /* the databases are there, in UTF-16: each text is converted */
     bool sums;           /* orders and totals by key: an exchange, which spills */
     char *dir;

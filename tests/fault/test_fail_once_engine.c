@@ -5,6 +5,8 @@
 #include "fail_once.h"
 #include "fault_job.h"
 
+#include <string.h>
+
 #define POINTS_FULL 2500
 #define POINTS_LEAST 250
 
@@ -24,6 +26,14 @@ static void *begin_commit(void)
 {
     fault_job_begin(&commit_job);
     return &commit_job;
+}
+
+static fault_job unsafe_job = {.n_sinks = 1, .unsafe = true};
+
+static void *begin_unsafe(void)
+{
+    fault_job_begin(&unsafe_job);
+    return &unsafe_job;
 }
 
 static void *begin_converted(void)
@@ -92,6 +102,29 @@ START_TEST(commits_into_utf16)
 }
 END_TEST
 
+/* The judge is judged: where rows are committed apart from the offsets, some failure between the
+ * two must be seen to let an order take effect twice. */
+START_TEST(unsafe_offsets_are_found)
+{
+    const fail_scenario unsafe = {.name = "unsafe offsets",
+                                  .prepare = begin_unsafe,
+                                  .operate = run,
+                                  .check = check,
+                                  .finish = end,
+                                  .deadline_ms = 30000};
+    bool found = false;
+    for (size_t i = 0; i < fault_n_ways && !found; i++) {
+        bool struck = fault_ways[i].call == FAULT_CALL_sqlite3_exec;
+        for (int64_t nth = 0; struck && !found; nth++) {
+            const char *why = fail_once_point(&unsafe, &fault_ways[i], nth, &struck);
+            ck_assert_msg(why == NULL || strstr(why, "took effect 2 times") != NULL, "%s", why);
+            found = why != NULL;
+        }
+    }
+    ck_assert(found);
+}
+END_TEST
+
 START_TEST(enough_points)
 {
     fail_once_floor(POINTS_FULL, POINTS_LEAST);
@@ -115,6 +148,7 @@ Suite *test_suite(void)
     add(suite, "batch", batches_of_a_direct_stream);
     add(suite, "commit", commits_of_two_databases);
     add(suite, "utf16", commits_into_utf16);
+    add(suite, "unsafe", unsafe_offsets_are_found);
     add(suite, "floor", enough_points);
     return suite;
 }
