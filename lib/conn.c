@@ -563,6 +563,11 @@ rmq_status rmq_conn_send(rmq_conn *conn, uint8_t *take_data, size_t len, rmq_wri
     return status;
 }
 
+bool rmq_conn_is_up(const rmq_conn *conn)
+{
+    return conn->state == CONN_UP;
+}
+
 void rmq_conn_withdraw(rmq_conn *conn, rmq_write *write)
 {
     rmq_output_withdraw(&conn->output, write);

@@ -43,6 +43,9 @@ RMQ_MUST_CHECK rmq_status rmq_conn_open(const rmq_conn_options *options, rmq_con
 /* Closes at once and frees; no callback any more. Accepts NULL. */
 void rmq_conn_free(rmq_conn *conn);
 
+/* False from the moment it is known to have gone, before `down` tells. */
+bool rmq_conn_is_up(const rmq_conn *conn);
+
 /* Queues `take_data` (consumed on success) for writing at the end of this turn of the loop. If
  * `out_write` is given, *out_write is set, and set to NULL again as soon as a byte of it is tried
  * on the socket, or the connection goes down. Errors: CLOSED (not up), FULL (max_write_bytes),

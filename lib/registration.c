@@ -7,7 +7,12 @@
  * Without a group nothing is sent: a client that only reads ranges is no member of anything.
  *
  * An unanswered heartbeat is no error here: the link layer notices a silent peer, and the next
- * connection announces the groups again. */
+ * connection announces the groups again. One that could not be sent for want of memory is tried
+ * again soon.
+ *
+ * A group that is left is unregistered on the connection that is up, or not at all: brokers forget
+ * the members on a connection that is gone, and on the next one the group may have been joined
+ * again before. */
 #include "registration.h"
 
 #include "../proto/codes.h"
@@ -17,10 +22,22 @@
 #include <assert.h>
 #include <string.h>
 
+#define SOON_MS 1000
+
+static void beat_soon(rmq_registration *registration)
+{
+    if (registration->client->closing)
+        return;
+    registration->soon = true;
+    rmq_timer_set(&registration->timer, SOON_MS);
+}
+
 static void on_heartbeat_answer(void *ctx, const rmq_call_outcome *outcome)
 {
     rmq_client *client = ctx;
     rmq_error error;
+    if (outcome->status == RMQ_NOMEM)
+        beat_soon(&client->registration);
     if (outcome->status != RMQ_OK)
         return; /* the link layer tells of it */
     rmq_status status = rmq_answer_error(outcome->answer, "HEART_BEAT", "a broker", &error);
@@ -76,6 +93,7 @@ static void send_heartbeat(rmq_registration *registration, const char *address)
                        on_heartbeat_answer, client);
     } else {
         rmq_client_log(client, RMQ_LOG_WARN, "heartbeat", "%s", error.text);
+        beat_soon(registration);
     }
     rmq_buf_deinit(&body);
     rmq_command_deinit(&request);
@@ -89,6 +107,7 @@ static void visit_master(void *ctx, const char *address)
     rmq_error error;
     if (rmq_brokers_get(&registration->client->brokers, address, &peer, &error) != RMQ_OK) {
         rmq_client_log(registration->client, RMQ_LOG_WARN, "heartbeat", "%s", error.text);
+        beat_soon(registration);
         return;
     }
     if (peer->up)
@@ -106,8 +125,10 @@ void rmq_registration_beat(rmq_registration *registration)
 {
     if (is_empty(registration) || registration->client->closing)
         return;
+    registration->soon = false;
     rmq_route_cache_each_master(&registration->client->routes, visit_master, registration);
-    rmq_timer_set(&registration->timer, registration->client->settings.config.heartbeat_ms);
+    if (!registration->soon)
+        rmq_timer_set(&registration->timer, registration->client->settings.config.heartbeat_ms);
 }
 
 static void on_timer(rmq_timer *timer)
@@ -121,6 +142,7 @@ rmq_status rmq_registration_init(rmq_registration *registration, rmq_client *cli
     registration->groups = NULL;
     registration->consumers = NULL;
     registration->refused = false;
+    registration->soon = false;
     return rmq_timer_init(&registration->timer, client->loop, on_timer, err);
 }
 
@@ -192,7 +214,8 @@ static void unregister(rmq_peer *peer, void *ctx)
 {
     const departure *left = ctx;
     rmq_command request;
-    if (!peer->up || !rmq_route_cache_is_master(&peer->client->routes, peer->text))
+    if (!peer->up || !rmq_conn_is_up(peer->conn) ||
+        !rmq_route_cache_is_master(&peer->client->routes, peer->text))
         return;
     rmq_command_init(&request, RMQ_REQUEST_UNREGISTER_CLIENT);
     rmq_command_set(&request, "clientID", peer->client->client_id);

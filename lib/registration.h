@@ -31,6 +31,7 @@ typedef struct rmq_registration {
     rmq_consumer_group *consumers;
     rmq_timer timer;
     bool refused; /* warned of; cleared by the next heartbeat that is accepted */
+    bool soon;    /* the next heartbeat comes early, since one failed here */
 } rmq_registration;
 
 RMQ_MUST_CHECK rmq_status rmq_registration_init(rmq_registration *registration, rmq_client *client,
