@@ -49,7 +49,8 @@ const char *fail_once_point(const fail_scenario *scenario, const fault_way *way,
 /* All points of the scenario, or the share that MILLRACE_FAULT_SCALE asks for (100: all). Returns
  * what is wrong with the first that is not right, and which it was; NULL if all are. */
 const char *fail_once_all(const fail_scenario *scenario);
-/* Fails the test with that text. */
+/* Fails the test with that text. MILLRACE_FAULT_ONLY=TEXT with the beginning of such a text, at
+ * scale 100, repeats that point alone. */
 void fail_once_run(const fail_scenario *scenario);
 
 /* Prints the points by kind, of all cases so far; fails the test if they are fewer than `full` at

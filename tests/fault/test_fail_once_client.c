@@ -4,6 +4,7 @@
 #include "../support/test_broker.h"
 #include "fail_once.h"
 #include "far_side.h"
+#include <rmq/group.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,6 +215,35 @@ static rmq_status send_some(void *state, rmq_error *err)
     return status;
 }
 
+/* ---- membership ---- */
+
+/* Joins, waits for its part, leaves. */
+static rmq_status join_group(void *state, rmq_error *err)
+{
+    rmq_group_member *member = NULL;
+    rmq_queue_list *queues = NULL;
+    const rmq_topic_filter filter = {.topic = far.topic};
+    rmq_group_member_config config = RMQ_GROUP_MEMBER_CONFIG_INIT;
+    config.group = "members";
+    config.topics = &filter;
+    config.n_topics = 1;
+    config.rebalance_ms = 200;
+    rmq_status status = rmq_group_join(state, &config, &member, err);
+    if (status != RMQ_OK)
+        return status;
+    for (size_t count = 0; count == 0 && status == RMQ_OK;) {
+        status = rmq_group_member_poll(member, 10000, &queues, err);
+        if (status == RMQ_AGAIN)
+            fail_once_wrong("no part of the queues within 10 s");
+        if (status == RMQ_OK)
+            count = rmq_queue_list_count(queues);
+        rmq_queue_list_free(queues);
+        queues = NULL;
+    }
+    rmq_group_leave(member);
+    return status;
+}
+
 /* ---- questions ---- */
 
 static rmq_status ask(void *state, rmq_error *err)
@@ -260,6 +290,7 @@ static const fail_scenario scenarios[] = {
      .finish = client_close,
      .max_nth = 2000},
     {.name = "send", .prepare = plain_client, .operate = send_some, .finish = client_close},
+    {.name = "membership", .prepare = plain_client, .operate = join_group, .finish = client_close},
     {.name = "questions", .prepare = plain_client, .operate = ask, .finish = client_close},
 };
 
