@@ -205,6 +205,19 @@ static rmq_status child_failed(demo *self, int wait_status, rmq_error *err)
                          WEXITSTATUS(wait_status));
 }
 
+/* When the next crash is due, in orders sent; `steps` 1: the one after. */
+static int64_t crash_due(const demo *self, int64_t steps)
+{
+    return self->n_orders * (self->crashes + 1 + steps) / (self->n_crashes + 2);
+}
+
+/* Lets the producer run one crash ahead, and to the end after the last. */
+static void allow_orders(demo *self)
+{
+    atomic_store(&self->ledger.allowed,
+                 self->crashes < self->n_crashes ? crash_due(self, 1) : self->n_orders);
+}
+
 /* One crash: starts the job if it isn't there, kills it in a batch. */
 static rmq_status crash_once(demo *self, rmq_error *err)
 {
@@ -227,6 +240,7 @@ static rmq_status crash_once(demo *self, rmq_error *err)
         return RMQ_OK;
     }
     self->crashes++;
+    allow_orders(self);
     tell(self, "crash %lld of %lld: SIGKILL in batch %lld (%s); starting it again",
          (long long)self->crashes, (long long)self->n_crashes, (long long)wreck.batch_id,
          wreck.step);
@@ -244,8 +258,8 @@ static rmq_status run_crashes(demo *self, rmq_error *err)
             return rmq_error_set(err, RMQ_CANCELLED, "stopped");
         if (mill_demo_producer_done(self->producer))
             return RMQ_OK; /* it failed, or the orders ran out: the caller tells */
-        int64_t due = self->n_orders * (self->crashes + 1) / (self->n_crashes + 2);
-        if (self->crashes < self->n_crashes && atomic_load(&self->ledger.sent) >= due) {
+        if (self->crashes < self->n_crashes &&
+            atomic_load(&self->ledger.sent) >= crash_due(self, 0)) {
             status = crash_once(self, err);
         } else if (mill_demo_child_ended(&self->child, &wait_status)) {
             status = child_failed(self, wait_status, err);
@@ -287,6 +301,7 @@ static rmq_status show(demo *self, rmq_error *err)
          (long long)self->n_orders, (long long)self->n_keys, self->database,
          self->child.unsafe ? " (unsafe: offsets apart from results)" : "");
     int64_t spread_ms = (self->n_crashes + 2) * SPREAD_MS_PER_CRASH;
+    allow_orders(self);
     rmq_status status = mill_demo_producer_start(self->client, self->topic, &self->ledger,
                                                  spread_ms, &self->producer, err);
     if (status == RMQ_OK)

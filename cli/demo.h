@@ -15,6 +15,7 @@ typedef struct mill_ledger {
     int64_t n_keys;
     atomic_uchar *acknowledged; /* by order number */
     atomic_llong sent;
+    atomic_llong allowed; /* beyond this order the producer only trickles */
 } mill_ledger;
 
 RMQ_MUST_CHECK rmq_status mill_ledger_init(mill_ledger *ledger, uint64_t seed, int64_t n_orders,

@@ -15,6 +15,7 @@ rmq_status mill_ledger_init(mill_ledger *ledger, uint64_t seed, int64_t n_orders
     ledger->n_orders = n_orders;
     ledger->n_keys = n_keys;
     atomic_init(&ledger->sent, 0);
+    atomic_init(&ledger->allowed, n_orders);
     ledger->acknowledged = rmq_calloc((size_t)n_orders + 1, sizeof(*ledger->acknowledged));
     if (ledger->acknowledged == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "out of memory");

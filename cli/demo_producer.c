@@ -3,7 +3,10 @@
  *
  * A send whose fate is unknown would make the books a matter of belief, so nothing is sent twice:
  * the first failure ends the producer, and the demo with it. Only what a busy broker has refused
- * unread is sent again. */
+ * unread is sent again.
+ *
+ * The orders must outlast the crashes, on a slow machine too: beyond what the demo allows they come
+ * one batch at a time, just enough for the job to have something to be killed in. */
 #include "demo.h"
 
 #include <pthread.h>
@@ -20,6 +23,7 @@
  * BrokerFastFailure, NettyRemotingAbstract 5.4.0. */
 #define SYSTEM_BUSY 2
 #define BUSY_PAUSE_MS 50
+#define TRICKLE_MS 250
 #define MAX_TRIES 200
 #define BODY_BYTES 128
 
@@ -158,6 +162,10 @@ static rmq_status send_all(mill_demo_producer *self, rmq_error *err)
     for (int64_t first = 0; status == RMQ_OK && first < n && !mill_signals_stopping();
          first += BATCH_ORDERS) {
         pause_until(started_ms + self->spread_ms * first / n);
+        if (first >= atomic_load(&self->ledger->allowed)) {
+            pause_until(rmq_clock_monotonic_ns() / 1000000 + TRICKLE_MS);
+            started_ms += TRICKLE_MS; /* what follows is not to come in a rush */
+        }
         status = send_refused(self, &any, err);
         if (status == RMQ_OK)
             status = send_new(self, first, err);

@@ -48,6 +48,16 @@ def _():
         equal((code, out), (0, "balanced: 20000 orders, 1000 keys, 0 lost, 0 twice, 0 crashes\n"), err)
 
 
+@case("a slow job is killed as often as was asked for: the orders wait for it")
+def _():
+    if outside:
+        return
+    slow = [word for code in (31, 11) for word in ("--fault", "code=%d,action=delay,ms=700" % code)]
+    with Broker(sys.argv[1], *slow) as broker:
+        code, out, err = Millrace(sys.argv[1], broker.namesrv).run("demo", "--orders", "10000", "--crashes", "3", timeout=120)
+        equal((code, out), (0, "balanced: 10000 orders, 1000 keys, 0 lost, 0 twice, 3 crashes\n"), err)
+
+
 @case("--db keeps the results, and an existing file is refused")
 def _():
     with Directory() as directory:
