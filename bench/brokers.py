@@ -73,7 +73,7 @@ class Broker:
     def fill(self, topic, queues=4, count=MESSAGES, size=128):
         """Makes the topic and stores `count` messages of `size` bytes in it; they are indexed when this returns."""
         subprocess.run(self.millrace("topic", "create", topic, "--queues", str(queues)), check=True)
-        batch = max(1, min(500, count, (1 << 20) // (size + 200)))
+        batch = max(1, min(500, count // (2 * queues), (1 << 20) // (size + 200)))
         # Whole batches to each queue in turn: the queues are of one length when the count allows it.
         sent = json_of(self.millrace("bench", "send", "--topic", topic, "--size", size, "--batch", batch, "--count", count,
                                      "--in-flight", 8, "--json"))["messages"]

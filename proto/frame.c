@@ -19,8 +19,8 @@
  * they come; so who lets frames pile up counts what they keep alive (rmq_frame_memory_bytes) and
  * copies them out (rmq_frame_detach) when that is much.
  *
- * One thread feeds a splitter; frames may be released by any. A thread that sees itself as the only
- * holder stays it, since only holders make new ones. */
+ * Memory that is given back is used again (frame_memory.c). One thread feeds a splitter; frames may
+ * be released by any. */
 #include "frame.h"
 
 #include <assert.h>
@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "cursor.h"
+#include "frame_memory.h"
 #include "mem.h"
 
 #define CHUNK_BYTES ((size_t)64 * 1024)
@@ -36,53 +37,24 @@
 #define PEEK_BYTES ((size_t)4096)
 #define PREFIX_BYTES 8
 
-typedef struct chunk {
-    atomic_uint refs;
-    size_t capacity;
-    uint8_t data[];
-} chunk;
-
 /* What a public frame is the first member of. */
 typedef struct whole_frame {
     rmq_frame frame;
     atomic_uint refs;
     size_t size_bytes;
-    chunk *memory;
+    rmq_frame_memory *memory;
 } whole_frame;
 
 struct rmq_splitter {
-    chunk *chunk; /* NULL before the first byte, and between frames */
-    size_t begin; /* of the first frame that isn't cut off yet */
+    rmq_frame_pool *pool;
+    rmq_frame_memory *chunk; /* NULL before the first byte, and between frames */
+    size_t begin;            /* of the first frame that isn't cut off yet */
     size_t filled;
     size_t max_frame_bytes;
     bool expect_large;
     bool failed;
     rmq_error failure;
 };
-
-static chunk *chunk_new(size_t capacity)
-{
-    size_t size_bytes;
-    if (!rmq_size_add(sizeof(chunk), capacity, &size_bytes))
-        return NULL;
-    chunk *created = rmq_malloc(size_bytes);
-    if (created == NULL)
-        return NULL;
-    atomic_init(&created->refs, 1);
-    created->capacity = capacity;
-    return created;
-}
-
-static void chunk_unref(chunk *held)
-{
-    if (held != NULL && atomic_fetch_sub_explicit(&held->refs, 1, memory_order_acq_rel) == 1)
-        rmq_free(held);
-}
-
-static bool chunk_is_ours_alone(chunk *held)
-{
-    return atomic_load_explicit(&held->refs, memory_order_acquire) == 1;
-}
 
 static uint32_t read_u32(const uint8_t *at)
 {
@@ -117,7 +89,7 @@ static rmq_status measure(const uint8_t *at, size_t available, size_t max_bytes,
 }
 
 /* A frame over `size` measured bytes of `memory`. It takes over the caller's reference. */
-static rmq_frame *frame_new(chunk *take_memory, size_t begin, size_t size)
+static rmq_frame *frame_new(rmq_frame_memory *take_memory, size_t begin, size_t size)
 {
     whole_frame *whole = rmq_malloc(sizeof(*whole));
     if (whole == NULL)
@@ -144,13 +116,13 @@ static whole_frame *whole_of(rmq_frame *frame)
 /* A frame over a copy of `len` bytes, which are one whole frame. */
 static rmq_frame *copy_new(const void *bytes, size_t len)
 {
-    chunk *memory = chunk_new(len);
+    rmq_frame_memory *memory = rmq_frame_memory_new(NULL, len);
     if (memory == NULL)
         return NULL;
     memcpy(memory->data, bytes, len);
     rmq_frame *frame = frame_new(memory, 0, len);
     if (frame == NULL)
-        chunk_unref(memory);
+        rmq_frame_memory_unref(memory);
     return frame;
 }
 
@@ -183,7 +155,7 @@ void rmq_frame_unref(rmq_frame *frame)
     whole_frame *whole = whole_of(frame);
     if (atomic_fetch_sub_explicit(&whole->refs, 1, memory_order_acq_rel) != 1)
         return;
-    chunk_unref(whole->memory);
+    rmq_frame_memory_unref(whole->memory);
     rmq_free(whole);
 }
 
@@ -195,13 +167,13 @@ size_t rmq_frame_bytes(const rmq_frame *frame)
 size_t rmq_frame_memory_bytes(const rmq_frame *frame)
 {
     const whole_frame *whole = (const whole_frame *)(const void *)frame;
-    return sizeof(*whole) + sizeof(chunk) + whole->memory->capacity;
+    return sizeof(*whole) + sizeof(rmq_frame_memory) + whole->memory->allocated;
 }
 
 rmq_frame *rmq_frame_detach(rmq_frame *frame)
 {
     const whole_frame *whole = whole_of(frame);
-    if (whole->memory->capacity / 2 <= whole->size_bytes)
+    if (whole->memory->allocated / 2 <= whole->size_bytes)
         return rmq_frame_ref(frame);
     return copy_new(frame->header.data - PREFIX_BYTES, whole->size_bytes);
 }
@@ -209,9 +181,14 @@ rmq_frame *rmq_frame_detach(rmq_frame *frame)
 rmq_splitter *rmq_splitter_new(size_t max_frame_bytes)
 {
     rmq_splitter *splitter = rmq_calloc(1, sizeof(*splitter));
-    if (splitter != NULL)
-        splitter->max_frame_bytes =
-            max_frame_bytes > 0 ? max_frame_bytes : RMQ_FRAME_MAX_BYTES_DEFAULT;
+    if (splitter == NULL)
+        return NULL;
+    splitter->pool = rmq_frame_pool_new();
+    if (splitter->pool == NULL) {
+        rmq_free(splitter);
+        return NULL;
+    }
+    splitter->max_frame_bytes = max_frame_bytes > 0 ? max_frame_bytes : RMQ_FRAME_MAX_BYTES_DEFAULT;
     return splitter;
 }
 
@@ -219,7 +196,8 @@ void rmq_splitter_free(rmq_splitter *splitter)
 {
     if (splitter == NULL)
         return;
-    chunk_unref(splitter->chunk);
+    rmq_frame_memory_unref(splitter->chunk);
+    rmq_frame_pool_close(splitter->pool);
     rmq_free(splitter);
 }
 
@@ -233,13 +211,13 @@ static rmq_status refuse(const rmq_splitter *splitter, rmq_error *err)
 /* Moves what is pending into a chunk of `capacity` bytes of its own. */
 static rmq_status move_to_chunk(rmq_splitter *splitter, size_t capacity, rmq_error *err)
 {
-    chunk *fresh = chunk_new(capacity);
+    rmq_frame_memory *fresh = rmq_frame_memory_new(splitter->pool, capacity);
     if (fresh == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "no memory for %zu bytes to read into", capacity);
     size_t pending = splitter->filled - splitter->begin;
     if (pending > 0 && splitter->chunk != NULL)
         memcpy(fresh->data, splitter->chunk->data + splitter->begin, pending);
-    chunk_unref(splitter->chunk);
+    rmq_frame_memory_unref(splitter->chunk);
     splitter->chunk = fresh;
     splitter->begin = 0;
     splitter->filled = pending;
@@ -264,9 +242,9 @@ static size_t smaller(size_t left, size_t right)
  */
 static rmq_status make_large_room(rmq_splitter *splitter, size_t wanted, rmq_error *err)
 {
-    chunk *held = splitter->chunk;
+    rmq_frame_memory *held = splitter->chunk;
     bool own = held != NULL && held->capacity > CHUNK_BYTES && splitter->begin == 0 &&
-               chunk_is_ours_alone(held);
+               rmq_frame_memory_is_ours_alone(held);
     if (!own) {
         size_t pending = splitter->filled - splitter->begin;
         size_t first = pending < LARGE_FIRST_BYTES ? LARGE_FIRST_BYTES : pending * 2;
@@ -275,10 +253,9 @@ static rmq_status make_large_room(rmq_splitter *splitter, size_t wanted, rmq_err
     if (splitter->filled < held->capacity)
         return RMQ_OK;
     size_t capacity = smaller(wanted, held->capacity * 2);
-    chunk *grown = rmq_realloc(held, sizeof(chunk) + capacity);
+    rmq_frame_memory *grown = rmq_frame_memory_grow(held, capacity);
     if (grown == NULL)
         return rmq_error_set(err, RMQ_NOMEM, "no memory for a frame of %zu bytes", wanted);
-    grown->capacity = capacity;
     splitter->chunk = grown;
     return RMQ_OK;
 }
@@ -286,17 +263,17 @@ static rmq_status make_large_room(rmq_splitter *splitter, size_t wanted, rmq_err
 /* Sees to it that the pending frame, `wanted` bytes in all as far as known, has room to go on. */
 static rmq_status make_room(rmq_splitter *splitter, size_t wanted, rmq_error *err)
 {
-    chunk *held = splitter->chunk;
+    rmq_frame_memory *held = splitter->chunk;
     if (held == NULL)
         return wanted > CHUNK_BYTES ? make_large_room(splitter, wanted, err)
                                     : move_to_chunk(splitter, CHUNK_BYTES, err);
-    if (splitter->begin == splitter->filled && chunk_is_ours_alone(held))
+    if (splitter->begin == splitter->filled && rmq_frame_memory_is_ours_alone(held))
         move_to_front(splitter);
     if (wanted <= held->capacity - splitter->begin)
         return RMQ_OK;
     if (wanted > CHUNK_BYTES)
         return make_large_room(splitter, wanted, err);
-    if (held->capacity >= wanted && chunk_is_ours_alone(held)) {
+    if (held->capacity >= wanted && rmq_frame_memory_is_ours_alone(held)) {
         move_to_front(splitter);
         return RMQ_OK;
     }
@@ -342,7 +319,7 @@ rmq_status rmq_splitter_next(rmq_splitter *splitter, rmq_frame **out_frame, rmq_
     size_t pending = splitter->filled - splitter->begin;
     if (pending == 0)
         return RMQ_AGAIN;
-    chunk *held = splitter->chunk;
+    rmq_frame_memory *held = splitter->chunk;
     size_t size;
     rmq_status status = measure(held->data + splitter->begin, pending, splitter->max_frame_bytes,
                                 &size, &splitter->failure);
@@ -362,7 +339,7 @@ rmq_status rmq_splitter_next(rmq_splitter *splitter, rmq_frame **out_frame, rmq_
         splitter->chunk = NULL;
         splitter->begin = splitter->filled = 0;
     } else {
-        atomic_fetch_add_explicit(&held->refs, 1, memory_order_relaxed);
+        rmq_frame_memory_ref(held);
     }
     *out_frame = frame;
     return RMQ_OK;
