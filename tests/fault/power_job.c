@@ -4,6 +4,7 @@
  *          power_job record DIR MODE LOG       runs it: killed once, then to its end; all that it
  *                                              does to files goes to LOG
  *          power_job recover DIR MODE          a start after a power loss, to the end
+ *          power_job again DIR MODE LOG        the same, recorded
  *
  * MODE: "wal" (a new database, in WAL mode), "delete" (one that has a rollback journal), "two" (one
  * of each, so that output is staged). Prints the job's status; exits 0 if it is OK. Who reads
@@ -157,8 +158,12 @@ int main(int argc, char **argv)
         return prepare(argv[2], argv[3]);
     if (argc == 5 && strcmp(argv[1], "record") == 0)
         return record_job(argv[2], argv[3], argv[4]);
+    if (argc == 5 && strcmp(argv[1], "again") == 0) {
+        power_record(argv[2], argv[4]);
+        return run(argv[2], argv[3]);
+    }
     if (argc == 4 && strcmp(argv[1], "recover") == 0)
         return run(argv[2], argv[3]);
-    fprintf(stderr, "usage: power_job prepare|recover DIR MODE | record DIR MODE LOG\n");
+    fprintf(stderr, "usage: power_job prepare|recover DIR MODE | record|again DIR MODE LOG\n");
     return 2;
 }
