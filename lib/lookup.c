@@ -133,6 +133,13 @@ static rmq_status use_master(void *ctx, const rmq_route *route, rmq_error *err)
     if (address == NULL)
         return rmq_error_set(err, RMQ_NOT_FOUND, "topic \"%s\" has no master broker \"%s\"",
                              question->queue->topic, question->queue->broker_name);
+    rmq_address parsed;
+    if (rmq_address_parse(rmq_slice_of(address), &parsed, err) != RMQ_OK) {
+        rmq_error_wrap(err, "route of \"%s\", broker \"%s\"", question->queue->topic,
+                       question->queue->broker_name);
+        /* The name server's fault, which it may mend by the next answer. */
+        return err->status = RMQ_PROTO;
+    }
     snprintf(question->address, RMQ_ADDRESS_MAX_BYTES, "%s", address);
     return RMQ_OK;
 }

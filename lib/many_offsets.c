@@ -72,9 +72,12 @@ static void take_answers(ask_round *round, int64_t *out_offsets)
         rmq_many_item *item = &round->items[i];
         if (item->skip || item->status != RMQ_OK)
             continue;
-        if (!rmq_command_get_int64(&item->answer->command, "offset", &out_offsets[i]))
+        int64_t offset = -1;
+        if (!rmq_command_get_int64(&item->answer->command, "offset", &offset) || offset < 0)
             item->status = rmq_error_set(&item->error, RMQ_PROTO,
                                          "the answer to GET_MAX_OFFSET has no offset");
+        else
+            out_offsets[i] = offset;
         rmq_answer_free(item->answer);
         item->answer = NULL;
         item->skip = item->status == RMQ_OK;

@@ -26,8 +26,13 @@ static rmq_status check_queue(const rmq_queue *queue, rmq_error *err)
 static rmq_status take_offset(const rmq_answer *answer, const char *request_name,
                               int64_t *out_offset, rmq_error *err)
 {
-    if (!rmq_command_get_int64(&answer->command, "offset", out_offset))
+    int64_t offset = 0;
+    if (!rmq_command_get_int64(&answer->command, "offset", &offset))
         return rmq_error_set(err, RMQ_PROTO, "the answer to %s has no offset", request_name);
+    if (offset < 0)
+        return rmq_error_set(err, RMQ_PROTO, "the answer to %s is offset %lld", request_name,
+                             (long long)offset);
+    *out_offset = offset;
     return RMQ_OK;
 }
 

@@ -93,7 +93,7 @@ static void stored(rmq_send *send, const rmq_command *command)
     rmq_slice id;
     if (!rmq_command_get_int64(command, "queueOffset", &result.queue_offset) ||
         !rmq_command_get_int32(command, "queueId", &result.queue_id) ||
-        !rmq_command_get(command, "msgId", &id)) {
+        !rmq_command_get(command, "msgId", &id) || result.queue_offset < 0 || result.queue_id < 0) {
         rmq_error err;
         rmq_error_set(&err, RMQ_PROTO, "%s stored a message to %s but does not say where",
                       send->broker_name, send->topic);

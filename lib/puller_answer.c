@@ -15,6 +15,8 @@
 
 /* A long poll that comes back empty sooner than this was not held. */
 #define TOO_SOON_NS 50000000
+/* What answers may hold beyond max_buffered_bytes, together. */
+#define OVERRUN_BYTES ((size_t)8 * 1024 * 1024)
 
 static void finish_with_loss(rmq_puller *puller, const rmq_pull_verdict *verdict, int64_t wanted)
 {
@@ -79,6 +81,26 @@ static rmq_frame *take_frame(rmq_puller *puller, rmq_frame *frame)
     return alone != NULL ? alone : rmq_frame_ref(frame);
 }
 
+/* Answers may be larger than was expected when their pulls were sent, but not so many so much that
+ * the bound on memory means nothing. The first one must be taken when nothing else is there. */
+static bool may_keep(rmq_puller *puller, const rmq_pull *pull, const rmq_answer *answer)
+{
+    size_t handed = atomic_load(&puller->handed_bytes);
+    if (handed == 0 && pull == puller->window.first)
+        return true;
+    size_t held = handed + puller->window.waiting_bytes;
+    return held + rmq_frame_bytes(answer->frame) <= puller->max_buffered_bytes + OVERRUN_BYTES;
+}
+
+/* Asks again later, when it has become the first. */
+static void give_back(rmq_puller *puller, rmq_pull *pull)
+{
+    rmq_pull_window_unsent(&puller->window, pull);
+    pull->head_only = true;
+    puller->any_head_only = true;
+    rmq_puller_pump(puller);
+}
+
 static void accept(rmq_puller *puller, rmq_pull *pull, const rmq_answer *answer,
                    const rmq_pull_verdict *verdict)
 {
@@ -94,6 +116,10 @@ static void accept(rmq_puller *puller, rmq_pull *pull, const rmq_answer *answer,
     if (next <= pull->chunk.from) { /* one before it brought all that this one did */
         rmq_pull_window_unsent(&puller->window, pull);
         rmq_puller_pump(puller);
+        return;
+    }
+    if (has_records && !may_keep(puller, pull, answer)) {
+        give_back(puller, pull);
         return;
     }
     bool is_first = pull == puller->window.first;

@@ -69,6 +69,7 @@ static rmq_status decode(const rmq_read_rules *rules, const rmq_chunk *chunk, rm
         .offset_delta = chunk->offset_delta,
         .max_body_bytes = rules->max_body_bytes,
         .max_batch_bytes = rules->max_batch_bytes,
+        .max_records = rules->max_records,
         .broker_name = rmq_slice_of(rules->queue.broker_name),
         .topic = rmq_slice_of(rules->queue.topic),
         .queue_id = rules->queue.queue_id,

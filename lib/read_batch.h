@@ -12,6 +12,7 @@ typedef struct rmq_read_rules {
     const char *tags; /* expression to check again by string; NULL: none */
     bool dense;       /* no filter: a missing offset is lost data */
     size_t max_body_bytes;
+    size_t max_records;     /* of one pull */
     size_t max_batch_bytes; /* of decompressed bodies in one batch; 0: 256 MiB */
 } rmq_read_rules;
 

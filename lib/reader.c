@@ -36,6 +36,9 @@
 #define DEFAULT_MAX_BODY_BYTES ((size_t)64 * 1024 * 1024)
 #define DEFAULT_HOLD_MS 15000
 #define MAX_PULLS 1024
+/* Brokers send at most as many records as were asked for; what they can't mean is refused before
+ * there are views of it, which take twice what the smallest records do. */
+#define MIN_MAX_RECORDS 65536
 #define MAX_DOUBTS 3
 #define MAX_HOLD_MS 120000
 
@@ -297,6 +300,8 @@ static rmq_status take_config(rmq_reader *reader, const rmq_reader_config *given
         .tags = all || config.sql92 ? NULL : reader->config.expression,
         .dense = all && !config.allow_gaps,
         .max_body_bytes = config.max_body_bytes,
+        .max_records =
+            config.max_messages > MIN_MAX_RECORDS ? (size_t)config.max_messages : MIN_MAX_RECORDS,
         .max_batch_bytes = config.max_body_bytes > config.max_buffered_bytes
                                ? config.max_body_bytes
                                : config.max_buffered_bytes,

@@ -16,8 +16,17 @@
 #include "mem.h"
 
 #define MAX_STRINGS 1000000
+#define BLOCK_BYTES 32 /* of the smallest block of memory, or what a larger one wastes */
 
 static const char too_many[] = "too many entries";
+static const char too_large[] = "a body that is too large";
+
+void rmq_body_init(rmq_json *json, rmq_slice body)
+{
+    rmq_json_init(json, body, true);
+    if (body.len > RMQ_BODY_MAX_BYTES)
+        rmq_json_fail_at(json, too_large, json->at);
+}
 
 bool rmq_body_full(rmq_json *json)
 {
@@ -98,9 +107,9 @@ rmq_status rmq_body_finish(rmq_json *json, const char *what, rmq_error *err)
     if (rmq_json_peek(json) != RMQ_JSON_END)
         rmq_json_fail_at(json, "more after the end", json->at);
     rmq_status status = rmq_json_status(json, err);
-    if (json->error == too_many)
-        status = rmq_error_set(err, RMQ_FULL, "too many entries, at byte %zu of %zu",
-                               json->error_at, (size_t)(json->end - json->start));
+    if (json->error == too_many || json->error == too_large)
+        status = rmq_error_set(err, RMQ_FULL, "%s, at byte %zu of %zu", json->error, json->error_at,
+                               (size_t)(json->end - json->start));
     if (status != RMQ_OK)
         rmq_error_wrap(err, "%s", what);
     return status;
@@ -116,16 +125,21 @@ rmq_status rmq_body_append(rmq_json_writer *writer, rmq_buf *out)
     return out->failed;
 }
 
+/* Each string is a block of its own, so many short ones take much more than the body did. */
 static void read_strings(rmq_json *json, rmq_body_list *list)
 {
+    size_t used_bytes = 0;
     if (!rmq_body_enter_array(json))
         return;
     while (rmq_json_next_element(json)) {
         if (pass_null(json))
             continue;
         char **text = rmq_body_list_add(json, list, sizeof(*text), MAX_STRINGS);
-        if (text != NULL)
-            rmq_body_text(json, text);
+        if (text == NULL || !rmq_body_text(json, text))
+            return;
+        used_bytes += sizeof(*text) + BLOCK_BYTES + (*text != NULL ? strlen(*text) : 0);
+        if (used_bytes > RMQ_BODY_MAX_STRING_BYTES)
+            rmq_body_full(json);
     }
 }
 
@@ -135,7 +149,7 @@ rmq_status rmq_body_strings_decode(rmq_slice body, const char *key, char ***out_
     rmq_json json;
     rmq_body_list list = {0};
     rmq_slice name;
-    rmq_json_init(&json, body, true);
+    rmq_body_init(&json, body);
     if (rmq_json_enter_object(&json)) {
         while (rmq_json_next_key(&json, &name)) {
             if (rmq_slice_equals(name, key))

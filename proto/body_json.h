@@ -8,6 +8,16 @@
 
 #include "buf.h"
 
+/* The largest body that is read into structs, which take as much again: far more than any name
+ * server says of a topic. */
+#define RMQ_BODY_MAX_BYTES ((size_t)16 * 1024 * 1024)
+/* What the strings of one list may take in memory. */
+#define RMQ_BODY_MAX_STRING_BYTES ((size_t)24 * 1024 * 1024)
+
+/* rmq_json_init, lenient, for a body: one over RMQ_BODY_MAX_BYTES is an error that rmq_body_finish
+ * tells as FULL. */
+void rmq_body_init(rmq_json *json, rmq_slice body);
+
 /* A growing array of zeroed items. */
 typedef struct rmq_body_list {
     void *items;

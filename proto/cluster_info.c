@@ -19,7 +19,7 @@ rmq_status rmq_cluster_info_decode(rmq_slice body, rmq_route *out_route, rmq_err
     rmq_body_list brokers = {0};
     rmq_route route = {.brokers = NULL};
     rmq_slice key;
-    rmq_json_init(&json, body, true);
+    rmq_body_init(&json, body);
     if (rmq_json_enter_object(&json)) {
         while (rmq_json_next_key(&json, &key)) {
             if (rmq_slice_equals(key, "brokerAddrTable"))

@@ -210,6 +210,10 @@ static rmq_status count_records(rmq_record_decoder *decoder, rmq_slice body)
         at += total;
     }
     decoder->n_records = decoder->record_index;
+    size_t max_records = decoder->options->max_records;
+    if (max_records != 0 && decoder->n_records > max_records)
+        return rmq_error_set(decoder->err, RMQ_PROTO, "%zu records, more than %zu",
+                             decoder->n_records, max_records);
     return RMQ_OK;
 }
 

@@ -20,6 +20,7 @@ typedef struct rmq_decode_options {
     int64_t offset_delta;   /* added to each queue offset (static topics) */
     size_t max_body_bytes;  /* cap of one decompressed body; 0 = 64 MiB */
     size_t max_batch_bytes; /* cap of all decompressed bodies; 0 = 256 MiB */
+    size_t max_records;     /* more records than that are PROTO; 0 = no limit */
     rmq_slice broker_name;  /* copied into the batch */
     rmq_slice topic; /* if not empty: what the reader asked for; records of another topic are PROTO.
                         (retry topics are shown as they stand) */

@@ -147,7 +147,7 @@ rmq_status rmq_route_decode(rmq_slice body, rmq_route *out_route, rmq_error *err
 {
     route_reader reader = {.brokers = {0}};
     rmq_route route = {.brokers = NULL};
-    rmq_json_init(&reader.json, body, true);
+    rmq_body_init(&reader.json, body);
     read_route(&reader);
     rmq_status status = rmq_body_finish(&reader.json, "route", err);
     if (status == RMQ_OK)

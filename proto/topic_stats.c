@@ -55,7 +55,7 @@ static void read_table(rmq_json *json, rmq_body_list *stats)
     if (!rmq_body_enter_object(json))
         return;
     while (rmq_json_next_key(json, &key)) {
-        rmq_topic_stat *stat = rmq_body_list_add(json, stats, sizeof(*stat), RMQ_ROUTE_MAX_QUEUES);
+        rmq_topic_stat *stat = rmq_body_list_add(json, stats, sizeof(*stat), RMQ_ROUTE_MAX_QUEUES_PER_BROKER);
         if (stat == NULL)
             return;
         read_queue(json, key, stat);
@@ -69,7 +69,7 @@ rmq_status rmq_topic_stats_decode(rmq_slice body, rmq_topic_stat **out_stats, si
     rmq_json json;
     rmq_body_list stats = {0};
     rmq_slice key;
-    rmq_json_init(&json, body, true);
+    rmq_body_init(&json, body);
     if (rmq_json_enter_object(&json)) {
         while (rmq_json_next_key(&json, &key)) {
             if (rmq_slice_equals(key, "offsetTable"))
