@@ -55,7 +55,8 @@ static void read_table(rmq_json *json, rmq_body_list *stats)
     if (!rmq_body_enter_object(json))
         return;
     while (rmq_json_next_key(json, &key)) {
-        rmq_topic_stat *stat = rmq_body_list_add(json, stats, sizeof(*stat), RMQ_ROUTE_MAX_QUEUES_PER_BROKER);
+        rmq_topic_stat *stat =
+            rmq_body_list_add(json, stats, sizeof(*stat), RMQ_ROUTE_MAX_QUEUES_PER_BROKER);
         if (stat == NULL)
             return;
         read_queue(json, key, stat);
