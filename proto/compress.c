@@ -366,7 +366,7 @@ void rmq_codec_deinit(rmq_codec *codec)
     ZSTD_freeDCtx(codec->zstd_decoder);
     ZSTD_freeCCtx(codec->zstd_encoder);
 #endif
-    *codec = (rmq_codec){NULL};
+    *codec = (rmq_codec){.inflater = NULL};
 }
 
 bool rmq_compression_available(rmq_compression compression)
@@ -430,7 +430,7 @@ static rmq_status compress_with(rmq_codec *codec, rmq_compression compression, r
 rmq_status rmq_body_compress(rmq_codec *codec, rmq_compression compression, rmq_slice body,
                              rmq_buf *out, rmq_error *err)
 {
-    rmq_codec own = {NULL};
+    rmq_codec own = {.inflater = NULL};
     if (body.len > INT32_MAX)
         return rmq_error_set(err, RMQ_INVAL, "body of %zu bytes is too large", body.len);
     rmq_status status = compress_with(codec != NULL ? codec : &own, compression, body, out, err);
@@ -464,7 +464,7 @@ static rmq_status decompress_with(rmq_codec *codec, int32_t kind, rmq_slice body
 rmq_status rmq_body_decompress(rmq_codec *codec, int32_t sys_flag, rmq_slice body, size_t max_bytes,
                                rmq_buf *out, rmq_error *err)
 {
-    rmq_codec own = {NULL};
+    rmq_codec own = {.inflater = NULL};
     if (body.len > INT32_MAX)
         return rmq_error_set(err, RMQ_FULL, "compressed body of %zu bytes is too large", body.len);
     if (body.len == 0)
