@@ -77,7 +77,7 @@ START_TEST(a_codec_is_used_again)
     if (!rmq_compression_available(kind))
         return;
     int32_t flag = rmq_compression_sys_flag(kind);
-    rmq_codec codec = {NULL};
+    rmq_codec codec = {.inflater = NULL};
     rmq_error err;
     for (int round = 0; round < 50; round++) {
         size_t len = (size_t)(round * round * 97 + 200);
