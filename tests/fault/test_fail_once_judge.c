@@ -105,7 +105,13 @@ static rmq_status operate(void *state, rmq_error *err)
     return status;
 }
 
-static const fail_scenario scenario = {.name = "judged", .operate = operate, .deadline_ms = 200};
+/* Only what is slow on purpose has a deadline that a loaded machine could miss. */
+static const fail_scenario *scenario_now(void)
+{
+    static const fail_scenario patient = {.name = "judged", .operate = operate};
+    static const fail_scenario hasty = {.name = "judged", .operate = operate, .deadline_ms = 200};
+    return now_with == DEFECT_SLOW ? &hasty : &patient;
+}
 
 static const struct {
     defect defect;
@@ -138,7 +144,7 @@ START_TEST(each_defect_is_found)
         for (int64_t nth = 0; nth < 3; nth++) {
             bool struck = false;
             broken = false;
-            const char *why = fail_once_point(&scenario, &fault_ways[i], nth, &struck);
+            const char *why = fail_once_point(scenario_now(), &fault_ways[i], nth, &struck);
             n_struck += struck;
             if (cases[_i].verdict == NULL || !struck)
                 ck_assert_msg(why == NULL, "%s: %s", fault_way_text(&fault_ways[i]), why);
@@ -161,12 +167,12 @@ END_TEST
 START_TEST(the_runner_finds_it)
 {
     now_with = DEFECT_LEAKS_MEMORY;
-    const char *why = fail_once_all(&scenario);
+    const char *why = fail_once_all(scenario_now());
     ck_assert_ptr_nonnull(why);
     ck_assert_msg(strstr(why, "judged, call ") != NULL, "%s", why);
     free_leaked();
     now_with = DEFECT_NONE;
-    why = fail_once_all(&scenario);
+    why = fail_once_all(scenario_now());
     ck_assert_msg(why == NULL, "%s", why);
 }
 END_TEST
@@ -178,7 +184,7 @@ START_TEST(leaks_of_others_are_found)
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         now_with = DEFECT_LEAKS_UNCOUNTED;
-        const char *why = fail_once_all(&scenario);
+        const char *why = fail_once_all(scenario_now());
         _exit(why == NULL ? 0 : strstr(why, "LeakSanitizer found") != NULL ? 1 : 2);
     }
     int status = -1;
@@ -193,7 +199,7 @@ START_TEST(a_hang_ends_the_process)
     bool struck;
     now_with = DEFECT_HANGS;
     fail_once_hang_after(1);
-    fail_once_point(&scenario, &fault_ways[0], 0, &struck);
+    fail_once_point(scenario_now(), &fault_ways[0], 0, &struck);
 }
 END_TEST
 
