@@ -258,7 +258,16 @@ static rmq_status slots_sort(mill_combiner *combiner)
     return RMQ_OK;
 }
 
-rmq_status mill_combiner_emit(mill_combiner *combiner, mill_emitter *out)
+static rmq_status put_row(mill_combiner *combiner, mill_emitter *out, mill_block *run,
+                          const void *row)
+{
+    if (run == NULL)
+        return mill_emit(out, row);
+    rmq_status status = mill_block_append(run, row, &combiner->task->err);
+    return status == RMQ_OK ? RMQ_OK : mill_task_failed(combiner->task, status, at);
+}
+
+rmq_status mill_combiner_emit(mill_combiner *combiner, mill_emitter *out, mill_block *run)
 {
     rmq_status status = RMQ_OK;
     if (combiner->n_combined == 0)
@@ -266,14 +275,14 @@ rmq_status mill_combiner_emit(mill_combiner *combiner, mill_emitter *out)
     if (!mill_key_order_exists(combiner->reduce->type->key_type)) {
         mill_combined *combined = combiner->first;
         for (; status == RMQ_OK && combined != NULL; combined = combined->next)
-            status = mill_emit(out, combined->row);
+            status = put_row(combiner, out, run, combined->row);
         return status;
     }
     status = slots_sort(combiner);
     for (size_t i = 0; status == RMQ_OK && i < combiner->n_combined; i++) {
         if (i + EMIT_AHEAD < combiner->n_combined)
             __builtin_prefetch(combiner->slots[i + EMIT_AHEAD].combined->row);
-        status = mill_emit(out, combiner->slots[i].combined->row);
+        status = put_row(combiner, out, run, combiner->slots[i].combined->row);
     }
     return status;
 }

@@ -49,9 +49,11 @@ RMQ_MUST_CHECK rmq_status mill_combiner_add(mill_combiner *combiner, const void 
 /* The same for several, at most MILL_READ_GROUP; faster, as memory is fetched for all at once. */
 RMQ_MUST_CHECK rmq_status mill_combiner_add_group(mill_combiner *combiner, const void *const *rows,
                                                   size_t n_rows);
-/* Emits the pairs that are in the table, in the order of their keys if these have one, else in that
- * of their first appearance. None may be added any more. */
-RMQ_MUST_CHECK rmq_status mill_combiner_emit(mill_combiner *combiner, mill_emitter *out);
+/* Emits the pairs that are in the table, or, where `run` is not NULL, appends them to that block:
+ * in the order of their keys if these have one, else in that of their first appearance. None may be
+ * added any more. */
+RMQ_MUST_CHECK rmq_status mill_combiner_emit(mill_combiner *combiner, mill_emitter *out,
+                                             mill_block *run);
 /* Moves all pairs to the blocks and frees the table. */
 RMQ_MUST_CHECK rmq_status mill_combiner_flush(mill_combiner *combiner);
 /* Flushes and seals the blocks. */

@@ -79,17 +79,19 @@ static uint64_t bits_of_double(double value)
     return (bits & SIGN) != 0 ? ~bits : bits | SIGN;
 }
 
+static uint64_t bits_of_number(const mill_type *type, const void *key)
+{
+    if (type == mill_type_double())
+        return bits_of_double(*(const double *)key);
+    return (uint64_t) * (const int64_t *)key ^ SIGN;
+}
+
 static void set_bits(const mill_type *type, mill_combine_slot *slots, size_t count)
 {
     size_t skip = is_text(type) ? common_bytes(slots, count) : 0;
     for (size_t i = 0; i < count; i++) {
         const void *key = slots[i].combined->row;
-        if (is_text(type))
-            slots[i].hash = bits_of_text(key, skip);
-        else if (type == mill_type_double())
-            slots[i].hash = bits_of_double(*(const double *)key);
-        else
-            slots[i].hash = (uint64_t) * (const int64_t *)key ^ SIGN;
+        slots[i].hash = is_text(type) ? bits_of_text(key, skip) : bits_of_number(type, key);
     }
 }
 
@@ -131,13 +133,25 @@ static void radix_sort(mill_combine_slot *slots, mill_combine_slot *spare, size_
         memcpy(slots, from, count * sizeof(*slots));
 }
 
-static int compare_texts(const void *left, const void *right)
+static int compare_texts(const rmq_slice *a, const rmq_slice *b)
 {
-    const rmq_slice *a = text_of(left);
-    const rmq_slice *b = text_of(right);
     size_t common = a->len < b->len ? a->len : b->len;
     int order = common != 0 ? memcmp(a->data, b->data, common) : 0;
     return order != 0 ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+static int compare_slots(const void *left, const void *right)
+{
+    return compare_texts(text_of(left), text_of(right));
+}
+
+int mill_key_order_compare(const mill_type *type, const void *left, const void *right)
+{
+    if (is_text(type))
+        return compare_texts(left, right);
+    uint64_t a = bits_of_number(type, left);
+    uint64_t b = bits_of_number(type, right);
+    return (a > b) - (a < b);
 }
 
 /* Sorts the runs of texts whose bits are the same. */
@@ -148,7 +162,7 @@ static void sort_ties(mill_combine_slot *slots, size_t count)
         while (end < count && slots[end].hash == slots[start].hash)
             end++;
         if (end - start > 1)
-            qsort(&slots[start], end - start, sizeof(*slots), compare_texts);
+            qsort(&slots[start], end - start, sizeof(*slots), compare_slots);
         start = end;
     }
 }

@@ -155,8 +155,8 @@ MILL_API mill_dataset *mill_map_values(mill_dataset *input, const mill_type *val
  * `n_partitions` (0: the number of workers). The key type needs hash and equal. Keys that do not
  * fit in memory (half of the context's max_memory_bytes, shared by the workers) are folded in
  * parts, so their number is limited by the disk only. Where the key type is text, bytes, int64 or
- * double, the pairs of a partition (of a part, where there are several) come in the order of their
- * keys: that of memcmp, or of numbers. */
+ * double, the pairs of a partition come in the order of their keys, that of memcmp or of numbers; a
+ * partition of more than 256 parts in several sequences, each in that order. */
 MILL_API mill_dataset *mill_reduce_by_key(mill_dataset *input, mill_reduce_fn fn,
                                           uint32_t n_partitions, void *ctx, rmq_error *err);
 /* All rows of `count` datasets of the same type and owner. */
