@@ -11,6 +11,8 @@
  * would be readable or not depending on how the pull was cut. */
 #include "record_decoder.h"
 
+#include <string.h>
+
 size_t rmq_record_decoder_used(const rmq_record_decoder *decoder)
 {
     const rmq_batch *batch = decoder->batch;
@@ -57,10 +59,32 @@ rmq_status rmq_record_body_decompress(rmq_record_decoder *decoder, rmq_message *
     return status;
 }
 
+/* A compression is named, the bit that says there is one is not set, and the body begins as that
+ * compression does: the bit was lost on the way, where no checksum covers it. */
+static bool lost_its_bit(const rmq_message *message)
+{
+    static const uint8_t lz4[] = {0x04, 0x22, 0x4D, 0x18};
+    static const uint8_t zstd[] = {0x28, 0xB5, 0x2F, 0xFD};
+    rmq_slice body = message->body;
+    if ((message->sys_flag & RMQ_SYSFLAG_COMPRESSED) != 0 || body.len < sizeof(lz4))
+        return false;
+    const uint8_t *bytes = (const uint8_t *)body.data;
+    switch (message->sys_flag & RMQ_SYSFLAG_COMPRESSION_MASK) {
+    case RMQ_SYSFLAG_COMPRESSION_LZ4:
+        return memcmp(bytes, lz4, sizeof(lz4)) == 0;
+    case RMQ_SYSFLAG_COMPRESSION_ZSTD:
+        return memcmp(bytes, zstd, sizeof(zstd)) == 0;
+    case RMQ_SYSFLAG_COMPRESSION_ZLIB: /* deflate, 32 KiB, and the header's own check */
+        return bytes[0] == 0x78 && (bytes[0] << 8 | bytes[1]) % 31 == 0;
+    default:
+        return false;
+    }
+}
+
 rmq_status rmq_record_body_open(rmq_record_decoder *decoder, rmq_message *message,
                                 uint32_t body_crc)
 {
-    if (rmq_body_crc(message->body) != body_crc) {
+    if (rmq_body_crc(message->body) != body_crc || lost_its_bit(message)) {
         message->body_status = RMQ_CORRUPT;
         return RMQ_OK;
     }
