@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Runs the libFuzzer targets of a build made with -Dfuzz=true, each for some seconds after its corpus.
 
-usage: run.py --build build-fuzz [--seconds 20] [--only NAME]     (0 seconds: until stopped, one after another in rounds)
+usage: run.py --build build-fuzz [--seconds 20] [--only NAME]     (0 seconds: until stopped, in rounds)
+
+As many run at once as there are processors.
 
 A finding stays in BUILD/fuzz-findings; add it to tests/fuzz/corpus/NAME with its fix. Closes with `N passed, N failed`.
 """
 import argparse
+import concurrent.futures
 import glob
 import os
 import subprocess
@@ -46,11 +49,10 @@ def main():
     failed = 0 if targets else 1
     passed = 0
     while True:
-        for target in targets:
-            if run(target, build, arguments.seconds or 300, seed):
-                passed += 1
-            else:
-                failed += 1
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for good in pool.map(lambda target: run(target, build, arguments.seconds or 300, seed), targets):
+                passed += 1 if good else 0
+                failed += 0 if good else 1
         seed += 1
         if arguments.seconds or failed:
             break
