@@ -191,6 +191,7 @@ static rmq_status add_hashed(mill_combiner *combiner, uint64_t hash, const void 
     rmq_status status = combiner->frozen ? RMQ_OK : make_room(combiner);
     if (status != RMQ_OK)
         return status;
+    assert(combiner->slots != NULL);
     size_t mask = n_slots(combiner) - 1;
     mill_combine_slot *slot = &combiner->slots[slot_of(combiner, hash)];
     while (slot->combined != NULL &&

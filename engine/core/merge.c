@@ -91,7 +91,7 @@ rmq_status mill_merge_emit(mill_task *task, mill_block *const *blocks, size_t n_
         return RMQ_OK;
     merge m = {.task = task, .key_type = mill_block_type(blocks[0])->key_type};
     m.inputs = rmq_calloc(n_blocks, sizeof(*m.inputs));
-    m.heap = rmq_calloc(n_blocks, sizeof(*m.heap));
+    m.heap = rmq_calloc(n_blocks, sizeof(merge_input *));
     rmq_status status;
     if (m.inputs == NULL || m.heap == NULL) {
         status = mill_task_nomem(task, at);

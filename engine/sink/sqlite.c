@@ -336,10 +336,12 @@ static rmq_status bind_row(sqlite_sink *sink, uint32_t number, sqlite3_stmt *sta
     return RMQ_OK;
 }
 
-/* Writes the next `n_rows` rows with a statement for so many; `*at_end` if there are none. */
-static rmq_status write_some(sqlite_sink *sink, uint32_t number, mill_rows *rows,
-                             sqlite3_stmt *statement, int n_rows, bool *at_end, rmq_error *err)
+/* Writes the next `n_rows` rows, 1 or ROWS_AT_ONCE, at once; `*at_end` if there are none. */
+static rmq_status write_some(sqlite_sink *sink, uint32_t number, mill_rows *rows, int n_rows,
+                             bool *at_end, rmq_error *err)
 {
+    const sql_target *target = &sink->targets[number];
+    sqlite3_stmt *statement = n_rows == 1 ? target->statement : target->many;
     rmq_status status = RMQ_OK;
     for (int i = 0; status == RMQ_OK && i < n_rows; i++) {
         const void *row = NULL;
@@ -355,7 +357,7 @@ static rmq_status write_some(sqlite_sink *sink, uint32_t number, mill_rows *rows
             status = bind_row(sink, number, statement, i, row, err);
     }
     if (status == RMQ_OK)
-        status = mill_sqlite_run(&sink->db, statement, sink->targets[number].doing, err);
+        status = mill_sqlite_run(&sink->db, statement, target->doing, err);
     mill_arena_reset(&sink->texts);
     return status;
 }
@@ -367,9 +369,9 @@ static rmq_status write_rows(sqlite_sink *sink, uint32_t number, mill_rows *rows
     bool at_end = false;
     uint64_t left = target->many != NULL ? mill_rows_count(rows) : 0;
     for (; status == RMQ_OK && left >= ROWS_AT_ONCE && !at_end; left -= ROWS_AT_ONCE)
-        status = write_some(sink, number, rows, target->many, ROWS_AT_ONCE, &at_end, err);
+        status = write_some(sink, number, rows, ROWS_AT_ONCE, &at_end, err);
     while (status == RMQ_OK && !at_end)
-        status = write_some(sink, number, rows, target->statement, 1, &at_end, err);
+        status = write_some(sink, number, rows, 1, &at_end, err);
     return status;
 }
 

@@ -159,28 +159,31 @@ static bool find_list(scan *s)
     return s->close != NULL && s->depth == 0 && s->n_seen > 0 && tail_is_known(s->close);
 }
 
-/* Copies the list for row `row`; gives how many bytes. At most `capacity` are written. */
-static size_t put_list(const scan *s, int row, char *out, size_t capacity)
+/* Writes the list for row `row` and gives its length; with `out` NULL it only counts. `out` has
+ * room for what was counted for a later row. */
+static size_t put_list(const scan *s, int row, char *out)
 {
     size_t len = 0;
     for (const char *at = s->open; at < s->close;) {
+        char number[24];
+        const char *piece = at;
+        size_t piece_bytes = 1;
         if (*at == '\'' || *at == '"') {
-            const char *end = strchr(at + 1, *at) + 1;
-            for (; at < end; at++, len++)
-                if (len < capacity)
-                    out[len] = *at;
+            piece_bytes = (size_t)(strchr(at + 1, *at) + 1 - at);
+            at += piece_bytes;
         } else if (*at == '?') {
             char *end = NULL;
-            long number = strtol(at + 1, &end, 10) + (long)row * s->n_parameters;
-            len += (size_t)snprintf(len < capacity ? out + len : NULL,
-                                    len < capacity ? capacity - len : 0, "?%ld", number);
+            long first = strtol(at + 1, &end, 10);
+            piece = number;
+            piece_bytes = (size_t)snprintf(number, sizeof(number), "?%ld",
+                                           first + (long)row * s->n_parameters);
             at = end;
         } else {
-            if (len < capacity)
-                out[len] = *at;
-            len++;
             at++;
         }
+        if (out != NULL)
+            memcpy(out + len, piece, piece_bytes);
+        len += piece_bytes;
     }
     return len;
 }
@@ -193,7 +196,7 @@ rmq_status mill_sqlite_repeat_values(const char *sql, int n_parameters, int n_ro
         *out_sql = NULL;
         return RMQ_OK;
     }
-    size_t list_bytes = put_list(&s, n_rows, NULL, 0) + 2; /* the largest, a comma, a zero */
+    size_t list_bytes = put_list(&s, n_rows, NULL) + 1; /* the longest, and a comma */
     size_t head_bytes = (size_t)(s.open - sql);
     size_t size_bytes = head_bytes + (size_t)n_rows * list_bytes + strlen(s.close) + 1;
     char *many = rmq_malloc(size_bytes);
@@ -204,7 +207,7 @@ rmq_status mill_sqlite_repeat_values(const char *sql, int n_parameters, int n_ro
     for (int row = 0; row < n_rows; row++) {
         if (row > 0)
             many[len++] = ',';
-        len += put_list(&s, row, many + len, size_bytes - len);
+        len += put_list(&s, row, many + len);
     }
     memcpy(many + len, s.close, strlen(s.close) + 1);
     *out_sql = many;
