@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define N_MESSAGES 200
-#define POINTS_FULL 2500
+#define POINTS_FULL 6000
 #define POINTS_LEAST 250
 
 static far_side far;

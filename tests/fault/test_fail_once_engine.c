@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#define POINTS_FULL 2500
+#define POINTS_FULL 13000
 #define POINTS_LEAST 250
 
 static far_side far;
