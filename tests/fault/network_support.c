@@ -42,13 +42,13 @@ static void open_client(station *at)
     rmq_error err = {0};
     rmq_client_config config = RMQ_CLIENT_CONFIG_INIT;
     config.namesrv = fault_proxy_address(at->proxy);
-    config.request_timeout_ms = 300;
+    config.request_timeout_ms = 800;
     config.connect_timeout_ms = 1000;
     config.reconnect_max_ms = 50;
     config.heartbeat_ms = 50;
     ck_ok(rmq_client_new(&config, &at->client, &err), &err);
     rmq_producer_config producer = RMQ_PRODUCER_CONFIG_INIT;
-    producer.send_timeout_ms = 300;
+    producer.send_timeout_ms = 800;
     ck_ok(rmq_producer_new(at->client, &producer, &at->producer, &err), &err);
 }
 
