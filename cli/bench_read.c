@@ -12,6 +12,7 @@
  * the clock: it notes the counters when the warm-up is over and when the time is up. */
 #include "commands.h"
 
+#include <assert.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -260,6 +261,7 @@ static rmq_status measure(bench *self, mill_bench_report *out_report, mill_histo
 
 static rmq_status open_queue(bench *self, const rmq_queue *queue, rmq_error *err)
 {
+    assert(self->n_threads > 0);
     bench_queue *added = &self->queues[self->n_queues];
     rmq_reader_config config = self->config;
     rmq_status status = rmq_queue_max_offset(self->client, queue, &added->end, err);
@@ -309,9 +311,11 @@ static rmq_status start(bench *self, rmq_error *err)
     share_memory(self, rmq_queue_list_count(list));
     self->queues = rmq_calloc(rmq_queue_list_count(list) + 1, sizeof(*self->queues));
     self->workers = rmq_calloc(self->n_threads, sizeof(*self->workers));
-    if (self->queues == NULL || self->workers == NULL)
-        status = rmq_error_set(err, RMQ_NOMEM, "out of memory");
-    for (size_t i = 0; status == RMQ_OK && i < self->n_threads; i++) {
+    if (self->queues == NULL || self->workers == NULL) {
+        rmq_queue_list_free(list);
+        return rmq_error_set(err, RMQ_NOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < self->n_threads; i++) {
         self->workers[i].bench = self;
         self->workers[i].ready_tail = &self->workers[i].ready;
         pthread_mutex_init(&self->workers[i].mutex, NULL);

@@ -119,7 +119,8 @@ static void write_body(char *body, size_t size, int64_t number)
     if (size < (size_t)len + 2)
         return;
     memcpy(body, text, (size_t)len);
-    memcpy(body + size - 2, "\"}", 2);
+    body[size - 2] = '"';
+    body[size - 1] = '}';
 }
 
 static void pace(const bench *self, int64_t due_ns)

@@ -29,9 +29,9 @@ static int32_t language_number(rmq_slice name)
     return RMQ_LANGUAGE_OTHER;
 }
 
-const char *rmq_language_name(int32_t number)
+const char *rmq_language_name(int32_t language)
 {
-    return languages[number >= 0 && number < N_LANGUAGES ? number : RMQ_LANGUAGE_OTHER];
+    return languages[language >= 0 && language < N_LANGUAGES ? language : RMQ_LANGUAGE_OTHER];
 }
 
 /* Whether a key is this literal; its length is known here, so most keys differ at the first look.
