@@ -1,109 +1,13 @@
-/* The SQLite sink: what is in the database after each step, and what it refuses. */
-#include "sink_rows.h"
+/* The SQLite sink: what is in the database after each step, who may commit what, runs that fail,
+ * and what is refused. The file itself: test_sink_sqlite_files.c; a failing system:
+ * test_sink_sqlite_faults.c. */
+#include "sink_sqlite_fixture.h"
 
-#include <fcntl.h>
 #include <signal.h>
-#include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char *dir;
-static char path[4096];
-static rmq_error err;
-
-static void set_up(void)
-{
-    dir = temp_dir_make();
-    snprintf(path, sizeof(path), "%s/out.db", dir);
-    test_context_set_up();
-}
-
-static void tear_down(void)
-{
-    test_context_tear_down();
-    temp_dir_remove(dir);
-}
-
-static rmq_status bind_pair(const void *row, mill_sql_binder *binder, void *ctx)
-{
-    (void)ctx;
-    char copy[64]; /* on the stack on purpose: it is gone before the statement runs */
-    rmq_slice key = *(const rmq_slice *)mill_pair_key(row);
-    if (key.len <= sizeof(copy)) {
-        memcpy(copy, key.data, key.len);
-        key.data = copy;
-    }
-    mill_bind_text(binder, 1, key);
-    mill_bind_int64(binder, 2, *(const int64_t *)mill_pair_value(test_pair, row));
-    memset(copy, 'x', sizeof(copy));
-    return RMQ_OK;
-}
-
-static mill_sql_target total_target(void)
-{
-    return (mill_sql_target){
-        .create_sql = "CREATE TABLE IF NOT EXISTS totals (k TEXT PRIMARY KEY, total INTEGER)",
-        .statement = "INSERT INTO totals VALUES (?1, ?2) "
-                     "ON CONFLICT (k) DO UPDATE SET total = total + excluded.total",
-        .type = test_pair,
-        .bind = bind_pair};
-}
-
-static mill_sink *sink_with(const mill_sql_target *targets, size_t n_targets, bool unsafe)
-{
-    mill_sqlite_config config = MILL_SQLITE_CONFIG_INIT;
-    config.path = path;
-    config.targets = targets;
-    config.n_targets = n_targets;
-    config.busy_timeout_ms = 50;
-    config.unsafe_offsets = unsafe;
-    mill_sink *sink = NULL;
-    ck_ok(mill_sqlite_sink_new(&config, &sink, &err), &err);
-    return sink;
-}
-
-static mill_sink *sink_make(void)
-{
-    mill_sql_target target = total_target();
-    return sink_with(&target, 1, false);
-}
-
-static mill_sink_position open_at(mill_sink *sink, int64_t epoch)
-{
-    mill_sink_position position;
-    mill_sink_owner owner = test_owner(epoch);
-    ck_ok(sink->vtable.open(sink->self, &owner, &position, &err), &err);
-    return position;
-}
-
-/* The first value of a query from outside, -1 if it gives no row. */
-static int64_t look(const char *sql)
-{
-    sqlite3 *db = NULL;
-    sqlite3_stmt *statement = NULL;
-    int64_t value = -1;
-    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    ck_assert_msg(sqlite3_prepare_v2(db, sql, -1, &statement, NULL) == SQLITE_OK, "%s: %s", sql,
-                  sqlite3_errmsg(db));
-    if (sqlite3_step(statement) == SQLITE_ROW)
-        value = sqlite3_column_int64(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(db);
-    return value;
-}
-
-static sqlite3 *outside(const char *sql)
-{
-    sqlite3 *db = NULL;
-    ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-    char *text = NULL;
-    ck_assert_msg(sqlite3_exec(db, sql, NULL, NULL, &text) == SQLITE_OK, "%s: %s", sql, text);
-    return db;
-}
 
 START_TEST(a_batch_is_in_with_its_offsets)
 {
@@ -380,32 +284,6 @@ START_TEST(not_found_from_a_bind_function_is_no_end_of_rows)
 }
 END_TEST
 
-START_TEST(a_new_file_is_private_and_in_wal_mode)
-{
-    umask(0);
-    mill_sink *sink = sink_make();
-    open_at(sink, 1);
-    struct stat info;
-    ck_assert_int_eq(stat(path, &info), 0);
-    ck_assert_uint_eq(info.st_mode & 0777, 0600);
-    ck_assert_int_eq(look("SELECT 1 FROM pragma_journal_mode WHERE journal_mode = 'wal'"), 1);
-    mill_sink_free(sink);
-}
-END_TEST
-
-START_TEST(the_journal_mode_of_a_file_is_kept)
-{
-    sqlite3_close(outside("PRAGMA journal_mode=TRUNCATE; CREATE TABLE totals (k TEXT PRIMARY KEY, "
-                          "total INTEGER); INSERT INTO totals VALUES ('a', 1)"));
-    mill_sink *sink = sink_make();
-    open_at(sink, 1);
-    ck_ok(test_batch(sink, 1, 1, "r", &(test_row){"a", 5}, &err), &err);
-    ck_assert_int_eq(look("SELECT 1 FROM pragma_journal_mode WHERE journal_mode = 'wal'"), -1);
-    ck_assert_int_eq(look("SELECT total FROM totals"), 6);
-    mill_sink_free(sink);
-}
-END_TEST
-
 /* ---- who may commit what ---- */
 
 START_TEST(an_older_epoch_is_refused)
@@ -597,105 +475,7 @@ START_TEST(a_reader_in_the_way_of_commit)
 }
 END_TEST
 
-/* ---- files that are not what they should be ---- */
-
-static void check_open(rmq_status expected, const char *said)
-{
-    mill_sink *sink = sink_make();
-    mill_sink_owner owner = test_owner(1);
-    mill_sink_position position;
-    ck_status(sink->vtable.open(sink->self, &owner, &position, &err), expected);
-    ck_assert_msg(strstr(err.text, path) != NULL && strstr(err.text, said) != NULL, "%s", err.text);
-    ck_assert_int_eq(err.status, expected);
-    mill_sink_batch batch = {.batch_id = 1, .epoch = 1, .run = "r"};
-    ck_status(sink->vtable.begin(sink->self, &batch, &err), RMQ_INVAL);
-    sink->vtable.abort(sink->self);
-    mill_sink_free(sink);
-}
-
-static void write_file(const char *text, size_t len)
-{
-    FILE *file = fopen(path, "w");
-    ck_assert_uint_eq(fwrite(text, 1, len, file), len);
-    fclose(file);
-}
-
-START_TEST(a_directory_is_refused)
-{
-    ck_assert_int_eq(mkdir(path, 0700), 0);
-    check_open(RMQ_INVAL, "is a directory");
-}
-END_TEST
-
-START_TEST(a_fifo_is_refused)
-{
-    ck_assert_int_eq(mkfifo(path, 0600), 0);
-    check_open(RMQ_INVAL, "not a regular file");
-}
-END_TEST
-
-START_TEST(a_missing_directory_is_said)
-{
-    snprintf(path, sizeof(path), "%s/no/out.db", dir);
-    check_open(RMQ_NOT_FOUND, "directory does not exist");
-}
-END_TEST
-
-START_TEST(what_is_no_database_is_left_alone)
-{
-    char text[5000];
-    memset(text, 'x', sizeof(text));
-    write_file(text, sizeof(text));
-    check_open(RMQ_CORRUPT, "not an SQLite database");
-    struct stat info;
-    ck_assert_int_eq(stat(path, &info), 0);
-    ck_assert_int_eq(info.st_size, sizeof(text));
-}
-END_TEST
-
-START_TEST(a_damaged_database_is_said)
-{
-    sqlite3_close(outside("CREATE TABLE a (x); CREATE TABLE b (x); INSERT INTO a VALUES (1)"));
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    char junk[3900];
-    memset(junk, 0x5a, sizeof(junk));
-    ck_assert_int_eq(pwrite(fd, junk, sizeof(junk), 100), sizeof(junk));
-    close(fd);
-    check_open(RMQ_CORRUPT, "damaged");
-}
-END_TEST
-
-/* Root may write to anything; so this is tried as nobody. */
-START_TEST(a_read_only_database_is_said)
-{
-    sqlite3_close(outside("CREATE TABLE a (x)"));
-    ck_assert_int_eq(chmod(path, 0444), 0);
-    ck_assert_int_eq(chmod(dir, 0755), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
-            _exit(3);
-        mill_sink *sink = sink_make();
-        mill_sink_owner owner = test_owner(1);
-        mill_sink_position position;
-        rmq_status status = sink->vtable.open(sink->self, &owner, &position, &err);
-        bool good = status == RMQ_IO && strstr(err.text, "read-only") != NULL &&
-                    strstr(err.text, path) != NULL;
-        if (!good)
-            fprintf(stderr, "%s: %s\n", rmq_status_name(status), err.text);
-        snprintf(path, sizeof(path), "%s/new.db", dir);
-        mill_sink *another = sink_make();
-        status = another->vtable.open(another->self, &owner, &position, &err);
-        good = good && status == RMQ_IO && strstr(err.text, "Permission denied") != NULL;
-        mill_sink_free(sink);
-        mill_sink_free(another);
-        _exit(good ? 0 : 1);
-    }
-    int status = 0;
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_int_eq(status, 0);
-}
-END_TEST
+/* ---- what is given wrongly ---- */
 
 START_TEST(bad_sql_leaves_nothing)
 {
@@ -755,22 +535,6 @@ START_TEST(configs_are_checked)
 }
 END_TEST
 
-/* ":memory:" and "file:x" are names of files. */
-START_TEST(no_name_is_special)
-{
-    ck_assert_int_eq(chdir(dir), 0);
-    snprintf(path, sizeof(path), _i == 0 ? ":memory:" : "file:x?mode=ro");
-    mill_sink *sink = sink_make();
-    open_at(sink, 1);
-    ck_ok(test_batch(sink, 1, 1, "r", &(test_row){"a", 1}, &err), &err);
-    mill_sink_free(sink);
-    ck_assert_int_eq(access(path, F_OK), 0);
-    sink = sink_make();
-    ck_assert_int_eq(open_at(sink, 2).batch_id, 1);
-    mill_sink_free(sink);
-}
-END_TEST
-
 /* ---- the negative control ---- */
 
 START_TEST(unsafe_offsets_repeat_after_a_kill)
@@ -800,7 +564,7 @@ Suite *test_suite(void)
 {
     Suite *suite = suite_create("sqlite sink");
     TCase *cases = tcase_create("sqlite");
-    tcase_add_checked_fixture(cases, set_up, tear_down);
+    tcase_add_checked_fixture(cases, sqlite_setup, sqlite_teardown);
     tcase_add_test(cases, a_batch_is_in_with_its_offsets);
     tcase_add_test(cases, two_targets_are_one_transaction);
     tcase_add_test(cases, values_come_as_they_are);
@@ -811,8 +575,6 @@ Suite *test_suite(void)
     tcase_add_test(cases, what_one_of_many_rows_does_not_bind_is_null);
     tcase_add_loop_test(cases, no_row_binds_a_parameter_of_another, 0, 2);
     tcase_add_test(cases, not_found_from_a_bind_function_is_no_end_of_rows);
-    tcase_add_test(cases, a_new_file_is_private_and_in_wal_mode);
-    tcase_add_test(cases, the_journal_mode_of_a_file_is_kept);
     tcase_add_test(cases, an_older_epoch_is_refused);
     tcase_add_test(cases, only_the_successor_is_taken);
     tcase_add_test(cases, another_checkpoint_is_refused_or_adopts);
@@ -821,15 +583,8 @@ Suite *test_suite(void)
     tcase_add_loop_test(cases, a_bad_bind_function_is_named, 0, 2);
     tcase_add_test(cases, a_locked_database_is_tried_again);
     tcase_add_test(cases, a_reader_in_the_way_of_commit);
-    tcase_add_test(cases, a_directory_is_refused);
-    tcase_add_test(cases, a_fifo_is_refused);
-    tcase_add_test(cases, a_missing_directory_is_said);
-    tcase_add_test(cases, what_is_no_database_is_left_alone);
-    tcase_add_test(cases, a_damaged_database_is_said);
-    tcase_add_test(cases, a_read_only_database_is_said);
     tcase_add_loop_test(cases, bad_sql_leaves_nothing, 0, 7);
     tcase_add_test(cases, configs_are_checked);
-    tcase_add_loop_test(cases, no_name_is_special, 0, 2);
     tcase_add_test(cases, unsafe_offsets_repeat_after_a_kill);
     suite_add_tcase(suite, cases);
     return suite;

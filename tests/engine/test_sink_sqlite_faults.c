@@ -3,14 +3,12 @@
  *
  * Whatever the sink answers must be true: what it calls not in is not in, what it calls in is in,
  * and of what it calls unknown the rows and the position agree after it was opened again. */
-#include "sink_rows.h"
+#include "sink_sqlite_fixture.h"
 
 #include "../support/fault_alloc.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -71,55 +69,13 @@ int fdatasync(int fd)
     return faulty_sync(fd, SYS_fdatasync);
 }
 
-static char *dir;
-static char path[4096];
-static rmq_error err;
-
-static void set_up(void)
-{
-    dir = temp_dir_make();
-    snprintf(path, sizeof(path), "%s/out.db", dir);
-    test_context_set_up();
-}
-
 static void tear_down(void)
 {
     fault.calls = 0;
-    test_context_tear_down();
-    temp_dir_remove(dir);
+    sqlite_teardown();
 }
 
-static rmq_status bind_pair(const void *row, mill_sql_binder *binder, void *ctx)
-{
-    (void)ctx;
-    mill_bind_text(binder, 1, *(const rmq_slice *)mill_pair_key(row));
-    return RMQ_OK;
-}
-
-static rmq_status sink_make(mill_sink **out_sink)
-{
-    mill_sql_target target = {
-        .create_sql = "CREATE TABLE IF NOT EXISTS applied (k TEXT PRIMARY KEY, times INTEGER)",
-        .statement = "INSERT INTO applied VALUES (?1, 1) "
-                     "ON CONFLICT (k) DO UPDATE SET times = times + 1",
-        .type = test_pair,
-        .bind = bind_pair};
-    mill_sqlite_config config = MILL_SQLITE_CONFIG_INIT;
-    config.path = path;
-    config.targets = &target;
-    config.n_targets = 1;
-    config.busy_timeout_ms = 10;
-    return mill_sqlite_sink_new(&config, out_sink, &err);
-}
-
-static mill_sink *must_make(void)
-{
-    mill_sink *sink = NULL;
-    ck_ok(sink_make(&sink), &err);
-    return sink;
-}
-
-static rmq_status open_at(mill_sink *sink, int64_t epoch, int64_t *out_batch_id)
+static rmq_status try_open(mill_sink *sink, int64_t epoch, int64_t *out_batch_id)
 {
     mill_sink_position position;
     mill_sink_owner owner = test_owner(epoch);
@@ -129,14 +85,7 @@ static rmq_status open_at(mill_sink *sink, int64_t epoch, int64_t *out_batch_id)
     return status;
 }
 
-static int64_t must_open(mill_sink *sink, int64_t epoch)
-{
-    int64_t batch_id = -1;
-    ck_ok(open_at(sink, epoch, &batch_id), &err);
-    return batch_id;
-}
-
-/* How often the key is in; 0 if it isn't. */
+/* How often the key is in, each time with the value 1; 0 if it isn't. */
 static int64_t times_of(const char *key)
 {
     sqlite3 *db = NULL;
@@ -144,7 +93,7 @@ static int64_t times_of(const char *key)
     int64_t times = 0;
     ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
     ck_assert_int_eq(
-        sqlite3_prepare_v2(db, "SELECT times FROM applied WHERE k = ?1", -1, &select, NULL),
+        sqlite3_prepare_v2(db, "SELECT total FROM totals WHERE k = ?1", -1, &select, NULL),
         SQLITE_OK);
     sqlite3_bind_text(select, 1, key, -1, SQLITE_STATIC);
     if (sqlite3_step(select) == SQLITE_ROW)
@@ -156,14 +105,10 @@ static int64_t times_of(const char *key)
 
 static void start_with_a_batch(bool with_journal)
 {
-    if (with_journal) {
-        sqlite3 *db = NULL;
-        ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-        ck_assert_int_eq(sqlite3_exec(db, "CREATE TABLE other (x)", NULL, NULL, NULL), SQLITE_OK);
-        sqlite3_close(db);
-    }
-    mill_sink *sink = must_make();
-    ck_assert_int_eq(must_open(sink, 1), 0);
+    if (with_journal)
+        sqlite3_close(outside("CREATE TABLE other (x)"));
+    mill_sink *sink = sink_make();
+    ck_assert_int_eq(open_at(sink, 1).batch_id, 0);
     ck_ok(test_batch(sink, 1, 1, "1-a", &(test_row){"first", 1}, &err), &err);
     mill_sink_free(sink);
 }
@@ -189,7 +134,7 @@ static void check_answer(mill_sink *sink, rmq_status status, int64_t batch_id, i
         ck_assert_msg(times_of(key) == (status == RMQ_OK), "%s: %s, but it is in %lld times", key,
                       rmq_status_name(status), (long long)times_of(key));
     }
-    int64_t last = must_open(sink, ++*epoch);
+    int64_t last = open_at(sink, ++*epoch).batch_id;
     ck_assert_msg(last == batch_id || last == batch_id - 1, "batch %lld", (long long)last);
     if (status == RMQ_OK)
         ck_assert_int_eq(last, batch_id);
@@ -219,9 +164,9 @@ static const struct {
 START_TEST(every_answer_is_true)
 {
     start_with_a_batch(variants[_i].with_journal);
-    mill_sink *sink = must_make();
+    mill_sink *sink = sink_make();
     int64_t epoch = 2;
-    int64_t batch_id = must_open(sink, epoch) + 1;
+    int64_t batch_id = open_at(sink, epoch).batch_id + 1;
     int unknown = 0;
     int at = 0;
     for (;; at++, batch_id++) {
@@ -263,10 +208,10 @@ START_TEST(open_leaves_nothing_half)
     if (!fresh)
         start_with_a_batch(false);
     for (;; at++) {
-        mill_sink *sink = must_make();
+        mill_sink *sink = sink_make();
         int64_t batch_id = -1;
         plan_fault(CALL_WRITE | CALL_SYNC, at, reason, false, false);
-        rmq_status status = open_at(sink, 2 + at, &batch_id);
+        rmq_status status = try_open(sink, 2 + at, &batch_id);
         int struck = fault.struck;
         fault.calls = 0;
         mill_sink_free(sink);
@@ -278,8 +223,8 @@ START_TEST(open_leaves_nothing_half)
             ck_assert_msg(strstr(err.text, path) != NULL, "%s", err.text);
         if (status != RMQ_OK && reason == ENOSPC && fault.struck == 0)
             ck_assert_int_eq(status, RMQ_FULL);
-        sink = must_make();
-        ck_assert_int_eq(must_open(sink, 2 + at), fresh ? 0 : 1);
+        sink = sink_make();
+        ck_assert_int_eq(open_at(sink, 2 + at).batch_id, fresh ? 0 : 1);
         mill_sink_free(sink);
         if (fresh) {
             char other[sizeof(path) + 8];
@@ -299,18 +244,18 @@ END_TEST
 START_TEST(a_full_disk_is_said)
 {
     start_with_a_batch(_i == 1);
-    mill_sink *sink = must_make();
-    must_open(sink, 2);
+    mill_sink *sink = sink_make();
+    open_at(sink, 2);
     plan_fault(CALL_WRITE, 0, ENOSPC, false, true);
     rmq_status status = test_batch(sink, 2, 2, "r", &(test_row){"row", 1}, &err);
     ck_assert_msg(status == RMQ_FULL || status == RMQ_TIMEOUT, "%s", rmq_status_name(status));
     ck_assert_msg(strstr(err.text, "disk is full") != NULL && strstr(err.text, path) != NULL, "%s",
                   err.text);
     int64_t batch_id = -1;
-    ck_status(open_at(sink, 3, &batch_id), RMQ_FULL);
+    ck_status(try_open(sink, 3, &batch_id), RMQ_FULL);
     ck_assert_msg(strstr(err.text, "disk is full") != NULL, "%s", err.text);
     fault.calls = 0;
-    ck_assert_int_eq(must_open(sink, 4), 1);
+    ck_assert_int_eq(open_at(sink, 4).batch_id, 1);
     ck_ok(test_batch(sink, 2, 4, "r", &(test_row){"row", 1}, &err), &err);
     ck_assert_int_eq(times_of("row"), 1);
     mill_sink_free(sink);
@@ -326,7 +271,8 @@ static rmq_status whole_story(mill_rows *rows)
     mill_sink_position position;
     mill_sink_owner owner = test_owner(5);
     mill_offset offset = {"direct", "T", "b", 0, 1};
-    rmq_status status = sink_make(&sink);
+    mill_sql_target target = total_target();
+    rmq_status status = sink_try(&target, 1, false, &sink);
     if (status != RMQ_OK)
         return status;
     status = sink->vtable.open(sink->self, &owner, &position, &err);
@@ -377,7 +323,7 @@ Suite *test_suite(void)
 {
     Suite *suite = suite_create("sqlite sink faults");
     TCase *cases = tcase_create("faults");
-    tcase_add_checked_fixture(cases, set_up, tear_down);
+    tcase_add_checked_fixture(cases, sqlite_setup, tear_down);
     tcase_set_timeout(cases, 60);
     tcase_add_loop_test(cases, every_answer_is_true, 0,
                         (int)(sizeof(variants) / sizeof(variants[0])));
