@@ -3,7 +3,8 @@
  * A target is one file, fuzz_<decoder>.c, that defines LLVMFuzzerTestOneInput, and a directory of
  * small inputs, corpus/<decoder>. Put its name in the list of meson.build: it is then built as a
  * plain program that replays its corpus in the quick tests and, with -Dfuzz=true and clang, as a
- * libFuzzer binary. An input that crashed joins the corpus with its fix. */
+ * libFuzzer binary. Where blind mutations die at the first length or sum, mutate_<decoder>.c makes
+ * better ones (mutate.c). An input that crashed joins the corpus with its fix. */
 #ifndef TEST_FUZZ_H
 #define TEST_FUZZ_H
 
