@@ -176,7 +176,7 @@ static const struct {
     rmq_fault_action action;
     int32_t times;
 } bad_answers[] = {{RMQ_FAULT_DROP, 2},   {RMQ_FAULT_IGNORE, 2}, {RMQ_FAULT_CUT, 3},
-                   {RMQ_FAULT_CLOSE, 3},  {RMQ_FAULT_REPEAT, 4}, {RMQ_FAULT_REORDER, 20},
+                   {RMQ_FAULT_CLOSE, 3},  {RMQ_FAULT_REPEAT, 4}, {RMQ_FAULT_REORDER, 6},
                    {RMQ_FAULT_RESTART, 1}};
 
 START_TEST(bad_answers_to_pulls)

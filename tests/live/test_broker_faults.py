@@ -105,6 +105,7 @@ def _():
         work = Work(directory)
         work.send(1000)
         work.start()
+        work.wait_applied()
         slowest = 0.0
         for _ in range(min(2 + SCALE, 12)):
             work.send(500)
@@ -125,6 +126,7 @@ def _():
         work = Work(directory)
         work.send(1000)
         work.start()
+        work.wait_applied()
         control("stop-broker")
         control("start-broker")
         wait_until(lambda: serves(work.orders.topic), "the broker does not serve")
@@ -138,7 +140,9 @@ def _():
     with Directory() as directory:
         clock = directory("clock")
         work = Work(directory)
+        work.send(200)
         work.start()
+        work.wait_applied()
         for offset in ("+0", "+1d", "-1h"):
             with open(clock, "w") as file:
                 file.write(offset + "\n")
